@@ -1,0 +1,157 @@
+//! What is measured, in a file for each.
+//!
+//! To add a peer, write its file and name it twice here: as a module and in [`ALL`]. A peer whose
+//! clients make calls at the same time from tasks of one thread implements [`Multiplexed`] and is a
+//! [`Peer`] by that; any other implements [`Peer`] itself.
+
+use std::fmt;
+use std::future::pending;
+use std::path::Path;
+
+use anyhow::ensure;
+
+use crate::closed_loop::{Client, drive, runtime};
+use crate::lifeline::Ready;
+use crate::load::Load;
+
+mod raw_blocking;
+mod raw_mux;
+mod raw_tokio;
+mod tarpc;
+mod tonic;
+
+/// Every peer, in the order of the tables and of the turns in a round.
+pub(crate) const ALL: &[&dyn Peer] = &[
+    &raw_blocking::RawBlocking,
+    &raw_tokio::RawTokio,
+    &raw_mux::RawMux,
+    &tarpc::TarpcBincode,
+    &tarpc::TarpcCbor,
+    &tonic::Tonic,
+];
+
+/// The most calls that may be in flight: peers with limits of their own set them so that this many
+/// fit.
+pub(crate) const MOST_IN_FLIGHT: usize = 4096;
+
+/// One way of calling another process: its server, which echoes payloads, and its client.
+///
+/// Each method runs in a process of its own and may use its thread as it likes.
+pub(crate) trait Peer: Sync {
+    /// Its name, on the command line and in the tables.
+    fn name(&self) -> &'static str;
+
+    /// What it does, in a sentence for the results.
+    fn about(&self) -> &'static str;
+
+    /// Echoes at `socket`, to any number of connections. Announces that it is ready as soon as a
+    /// connection would be accepted. Need not return: the process is ended from outside.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot listen. A connection that fails must not end it.
+    fn serve(&self, socket: &Path, ready: Ready) -> anyhow::Result<()>;
+
+    /// Opens one connection and keeps the asked number of calls in flight on it until the load's
+    /// meter stops, reporting them there. Returns when no call is in flight.
+    ///
+    /// # Errors
+    ///
+    /// When a call fails or is not answered with its payload.
+    fn load(&self, socket: &Path, load: &Load) -> anyhow::Result<()>;
+
+    /// Opens `connections` connections, makes one call on each so that it is complete, announces
+    /// that it is ready, and keeps them open and idle. Never returns without an error.
+    ///
+    /// # Errors
+    ///
+    /// When a connection or its call fails.
+    fn hold(&self, socket: &Path, connections: usize, ready: Ready) -> anyhow::Result<()>;
+}
+
+/// A peer that multiplexes: many tasks call at the same time over one connection.
+///
+/// Both sides run on the [`runtime`] of one thread.
+pub(crate) trait Multiplexed: Sync {
+    /// Its client, whose clones share a connection.
+    type Client: Client;
+
+    /// See [`Peer::name`].
+    const NAME: &'static str;
+
+    /// See [`Peer::about`].
+    const ABOUT: &'static str;
+
+    /// See [`Peer::serve`].
+    async fn serve(&self, socket: &Path, ready: Ready) -> anyhow::Result<()>;
+
+    /// Opens a connection. What must go on beside the calls is spawned; the connection stays open
+    /// while a clone of the client lives.
+    ///
+    /// # Errors
+    ///
+    /// When nobody listens at `socket`.
+    async fn connect(&self, socket: &Path) -> anyhow::Result<Self::Client>;
+}
+
+impl<P: Multiplexed> Peer for P {
+    fn name(&self) -> &'static str {
+        P::NAME
+    }
+
+    fn about(&self) -> &'static str {
+        P::ABOUT
+    }
+
+    fn serve(&self, socket: &Path, ready: Ready) -> anyhow::Result<()> {
+        runtime()?.block_on(Multiplexed::serve(self, socket, ready))
+    }
+
+    fn load(&self, socket: &Path, load: &Load) -> anyhow::Result<()> {
+        runtime()?.block_on(async {
+            let client = self.connect(socket).await?;
+            drive(client, load).await
+        })
+    }
+
+    fn hold(&self, socket: &Path, connections: usize, ready: Ready) -> anyhow::Result<()> {
+        runtime()?.block_on(async {
+            let mut clients = Vec::with_capacity(connections);
+            for _ in 0..connections {
+                let mut client = self.connect(socket).await?;
+                let reply = client.call(b"hello").await?;
+                ensure!(
+                    reply.as_ref() == b"hello",
+                    "the server answered with other bytes than it was sent"
+                );
+                clients.push(client);
+            }
+            ready.announce()?;
+            pending().await
+        })
+    }
+}
+
+/// The peer of this name.
+pub(crate) fn find(name: &str) -> Option<&'static dyn Peer> {
+    ALL.iter().copied().find(|peer| peer.name() == name)
+}
+
+impl fmt::Debug for dyn Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_peer_is_found_by_its_name_alone() {
+        for peer in ALL {
+            assert_eq!(find(peer.name()).unwrap().name(), peer.name());
+            assert_eq!(ALL.iter().filter(|other| other.name() == peer.name()).count(), 1);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! tonic over a Unix socket, with what its code generator would write written by hand: no `protoc`
+//! is needed.
+
+use std::convert::Infallible;
+use std::path::Path;
+
+use anyhow::Context as _;
+use tokio::net::UnixListener;
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::body::Body;
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::codegen::{BoxFuture, Context, Poll, Service, http};
+use tonic::server::{NamedService, UnaryService};
+use tonic::transport::{Channel, Endpoint, Server};
+use tonic::{Request, Response, Status};
+use tonic_prost::ProstCodec;
+
+use super::{MOST_IN_FLIGHT, Multiplexed};
+use crate::closed_loop::Client;
+use crate::lifeline::Ready;
+
+/// Where the only method is found.
+const METHOD: PathAndQuery = PathAndQuery::from_static("/benchmark.Echo/Echo");
+
+/// The request and the response.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Payload {
+    /// What is echoed.
+    #[prost(bytes = "vec", tag = "1")]
+    bytes: Vec<u8>,
+}
+
+/// gRPC as most Rust programs use it.
+#[derive(Debug)]
+pub(crate) struct Tonic;
+
+impl Multiplexed for Tonic {
+    type Client = EchoClient;
+
+    const NAME: &'static str = "tonic";
+
+    const ABOUT: &'static str = "\
+        gRPC by tonic over a Unix socket, encoded by prost, flow-control windows as they are by \
+        default, limits of streams and message sizes raised so that all calls in flight fit.";
+
+    async fn serve(&self, socket: &Path, ready: Ready) -> anyhow::Result<()> {
+        let listener = UnixListener::bind(socket)?;
+        ready.announce()?;
+        Server::builder()
+            .max_concurrent_streams(MOST_IN_FLIGHT as u32)
+            .add_service(EchoServer)
+            .serve_with_incoming(UnixListenerStream::new(listener))
+            .await?;
+        Ok(())
+    }
+
+    async fn connect(&self, socket: &Path) -> anyhow::Result<EchoClient> {
+        let socket = socket.to_str().context("the socket's path is not UTF-8")?;
+        let channel = Endpoint::from_shared(format!("unix:{socket}"))?
+            .buffer_size(MOST_IN_FLIGHT)
+            .connect()
+            .await?;
+        let grpc = Grpc::new(channel)
+            .max_decoding_message_size(usize::MAX)
+            .max_encoding_message_size(usize::MAX);
+        Ok(EchoClient(grpc))
+    }
+}
+
+/// A generated client's inside.
+#[derive(Debug, Clone)]
+pub(crate) struct EchoClient(Grpc<Channel>);
+
+impl Client for EchoClient {
+    type Reply = Vec<u8>;
+
+    async fn call(&mut self, payload: &[u8]) -> anyhow::Result<Vec<u8>> {
+        let request = Request::new(Payload { bytes: payload.to_vec() });
+        self.0.ready().await?;
+        let response: Response<Payload> =
+            self.0.unary(request, METHOD, ProstCodec::default()).await?;
+        Ok(response.into_inner().bytes)
+    }
+}
+
+#[derive(Debug, Clone)]
+struct EchoServer;
+
+impl NamedService for EchoServer {
+    const NAME: &'static str = "benchmark.Echo";
+}
+
+impl Service<http::Request<Body>> for EchoServer {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Infallible>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        Box::pin(async move {
+            let mut grpc = tonic::server::Grpc::new(ProstCodec::default())
+                .max_decoding_message_size(usize::MAX)
+                .max_encoding_message_size(usize::MAX);
+            Ok(grpc.unary(EchoMethod, request).await)
+        })
+    }
+}
+
+struct EchoMethod;
+
+impl UnaryService<Payload> for EchoMethod {
+    type Response = Payload;
+    type Future = BoxFuture<Response<Payload>, Status>;
+
+    fn call(&mut self, request: Request<Payload>) -> Self::Future {
+        Box::pin(async move { Ok(Response::new(request.into_inner())) })
+    }
+}

@@ -1,0 +1,237 @@
+//! The client actor: feeds the pending calls with what happens, and sends what they decide.
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use actix::prelude::*;
+use bytestring::ByteString;
+use tokio::sync::{broadcast, oneshot};
+
+use super::pending::{Bounds, Pending};
+use super::{Submission, Submissions};
+use crate::event::{Event, ServerInfo};
+use crate::queue::{Batches, Sender};
+use crate::transport::{Outbound, PeerId, Watch};
+use crate::wire::{CallId, Frame, Hello};
+
+/// Sees calls through: one per node.
+pub(crate) struct ClientActor {
+    pending: Pending,
+    out: Sender<Outbound>,
+    events: broadcast::Sender<Event>,
+    submissions: Option<Batches<Submission>>,
+    timer: Timer,
+    listings: Vec<(Watch, oneshot::Sender<Vec<ServerInfo>>)>,
+    watching: HashSet<Watch>,
+}
+
+/// The one timer, armed for the earliest deadline.
+#[derive(Default)]
+struct Timer {
+    armed: Option<(Instant, SpawnHandle)>,
+}
+
+/// What came in on the link for the calling side, in its order.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct ClientFrames(pub(crate) Vec<ClientInbound>);
+
+#[derive(Debug)]
+pub(crate) enum ClientInbound {
+    Frame(PeerId, Frame),
+    HandedOver(CallId),
+    Undelivered { id: CallId, reason: String, written: bool },
+    PeerUp(PeerId, Box<Hello>),
+    PeerDown(PeerId, String),
+    Watching(Watch),
+}
+
+/// Asks for the servers of a service, or of all, once the transport has had its first look.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Listing(
+    pub(crate) Option<ByteString>,
+    pub(crate) oneshot::Sender<Vec<ServerInfo>>,
+);
+
+/// Ends every call.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Close;
+
+impl ClientActor {
+    pub(crate) fn new(
+        bounds: Bounds,
+        submissions: Batches<Submission>,
+        out: Sender<Outbound>,
+        events: broadcast::Sender<Event>,
+    ) -> Self {
+        ClientActor {
+            pending: Pending::new(bounds),
+            out,
+            events,
+            submissions: Some(submissions),
+            timer: Timer::default(),
+            listings: Vec::new(),
+            watching: HashSet::new(),
+        }
+    }
+
+    /// Does what the pure part decided in this turn.
+    fn settle(&mut self, ctx: &mut Context<Self>) {
+        self.out.extend(&mut self.pending.out);
+        for event in self.pending.events.drain(..) {
+            // No receiver is no fault: events are for those who ask.
+            let _ = self.events.send(event);
+        }
+        let Some(due) = self.pending.next_due() else { return };
+        match self.timer.armed {
+            // A timer that comes too early finds nothing due and arms itself again.
+            Some((at, _)) if at <= due => {}
+            _ => {
+                if let Some((_, armed)) = self.timer.armed.take() {
+                    ctx.cancel_future(armed);
+                }
+                let wait = due.saturating_duration_since(Instant::now());
+                let handle = ctx.run_later(wait, |this, ctx| {
+                    this.timer.armed = None;
+                    this.pending.expire(Instant::now());
+                    this.settle(ctx);
+                });
+                self.timer.armed = Some((due, handle));
+            }
+        }
+    }
+
+    fn inbound(&mut self, inbound: ClientInbound, now: Instant) {
+        let pending = &mut self.pending;
+        match inbound {
+            ClientInbound::Frame(from, frame) => match frame {
+                Frame::Answer { id, value } => pending.answered(from, id, value, now),
+                Frame::Failure { id, failure } => pending.failed(from, id, failure, now),
+                Frame::Started { id, .. } => pending.started(from, id),
+                Frame::Announce(it) => pending.announced(from, it, now),
+                // Streams and tasks are asked for by the caller; nobody here has.
+                _ => pending.dropped.stray += 1,
+            },
+            ClientInbound::HandedOver(id) => pending.handed_over(id),
+            ClientInbound::Undelivered { id, reason, written } => {
+                pending.undelivered(id, &reason, written, now);
+            }
+            ClientInbound::PeerUp(peer, hello) => {
+                pending.peer_up(peer, hello.max_message_bytes);
+                let (identity, node) = (hello.identity, hello.node);
+                pending.events.push(Event::PeerUp { peer, identity, node });
+            }
+            ClientInbound::PeerDown(peer, reason) => {
+                pending.peer_down(peer, &reason, now);
+                pending.events.push(Event::PeerDown { peer, reason });
+            }
+            ClientInbound::Watching(watch) => {
+                self.watching.insert(watch.clone());
+                for (_, reply) in self.listings.extract_if(.., |(of, _)| *of == watch) {
+                    let _ = reply.send(self.pending.routes.list(name(&watch)));
+                }
+            }
+        }
+    }
+}
+
+fn name(watch: &Watch) -> Option<&ByteString> {
+    match watch {
+        Watch::Service(name) => Some(name),
+        Watch::Everything => None,
+    }
+}
+
+impl Actor for ClientActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        if let Some(submissions) = self.submissions.take() {
+            ctx.add_stream(submissions);
+        }
+    }
+}
+
+impl StreamHandler<Vec<Submission>> for ClientActor {
+    fn handle(&mut self, batch: Vec<Submission>, ctx: &mut Context<Self>) {
+        let now = Instant::now();
+        for submission in batch {
+            match submission {
+                Submission::Call(id, call) => self.pending.submit(id, call, now),
+                Submission::Cancel(id) => self.pending.cancel(id),
+            }
+        }
+        self.settle(ctx);
+    }
+
+    /// The node is closing; `Close` follows.
+    fn finished(&mut self, _: &mut Context<Self>) {}
+}
+
+impl Handler<ClientFrames> for ClientActor {
+    type Result = ();
+
+    fn handle(&mut self, ClientFrames(batch): ClientFrames, ctx: &mut Context<Self>) {
+        let now = Instant::now();
+        for inbound in batch {
+            self.inbound(inbound, now);
+        }
+        self.settle(ctx);
+    }
+}
+
+impl Handler<Listing> for ClientActor {
+    type Result = ();
+
+    fn handle(&mut self, Listing(service, reply): Listing, ctx: &mut Context<Self>) {
+        let watch = match service {
+            Some(name) => Watch::Service(name),
+            None => Watch::Everything,
+        };
+        if self.watching.contains(&watch) {
+            let _ = reply.send(self.pending.routes.list(name(&watch)));
+            return;
+        }
+        let asked = self.listings.iter().any(|(of, _)| *of == watch);
+        let new = match &watch {
+            Watch::Service(name) => self.pending.routes.service(name).1,
+            Watch::Everything => !asked,
+        };
+        self.pending.routes.everything |= watch == Watch::Everything;
+        if new {
+            self.pending.out.push(Outbound::Watch(watch.clone()));
+        }
+        self.listings.push((watch, reply));
+        self.settle(ctx);
+    }
+}
+
+impl Handler<Close> for ClientActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Close, ctx: &mut Context<Self>) {
+        self.pending.close();
+        self.settle(ctx);
+        ctx.stop();
+    }
+}
+
+impl std::fmt::Debug for ClientActor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientActor").field("pending", &self.pending).finish_non_exhaustive()
+    }
+}
+
+impl Submissions {
+    /// The client actor that these submissions go to.
+    pub(crate) fn actor(
+        bounds: Bounds,
+        out: Sender<Outbound>,
+        events: broadcast::Sender<Event>,
+    ) -> (Self, ClientActor) {
+        let (submissions, batches) = Submissions::new();
+        (submissions, ClientActor::new(bounds, batches, out, events))
+    }
+}

@@ -1,0 +1,105 @@
+//! Calls by name, without a trait.
+
+use bytestring::ByteString;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Call, Ending, Method, Target};
+use crate::error::MethodError;
+use crate::node::Node;
+use crate::params::{ParamsWriter, encode_dynamic};
+use crate::transport::PeerId;
+use crate::value::{self, ValueError};
+
+/// Calls a service by the names of its methods; what typed clients are made of.
+///
+/// ```no_run
+/// # async fn example(node: farcall_core::Node) -> Result<(), farcall_core::CallError> {
+/// let calc = node.client("calc");
+/// let sum: i64 = calc.call("add", (1, 2)).await?;
+/// let anything: ciborium::Value = calc.call("text.upper", ("abc",)).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Client {
+    node: Node,
+    service: ByteString,
+    target: Target,
+}
+
+impl Client {
+    /// A client of the service of this name, at whichever server has the fewest calls in flight.
+    #[must_use]
+    pub fn new(node: &Node, service: impl Into<ByteString>) -> Self {
+        Client { node: node.clone(), service: service.into(), target: Target::Service }
+    }
+
+    /// The same, but at one peer only.
+    #[must_use]
+    pub fn at(&self, peer: PeerId) -> Self {
+        Client { target: Target::Peer(peer), ..self.clone() }
+    }
+
+    /// The service's name.
+    #[must_use]
+    pub fn service(&self) -> &str {
+        &self.service
+    }
+
+    /// A call of `method`. `args` is a tuple or list of arguments by position, a map or struct of
+    /// them by name, or `()`; bytes in it are [`Bytes`](crate::Bytes). `T` is the result, and may be
+    /// `ciborium::Value`.
+    ///
+    /// A method's own error comes as `CallError::Failed` with its text; for the error itself see
+    /// [`try_call`](Client::try_call).
+    pub fn call<T: DeserializeOwned>(
+        &self,
+        method: impl Into<ByteString>,
+        args: impl Serialize,
+    ) -> Call<T> {
+        self.dynamic(method.into(), &args)
+    }
+
+    /// A call of a method that has an error of its own, of type `E`.
+    pub fn try_call<T: DeserializeOwned, E: DeserializeOwned + 'static>(
+        &self,
+        method: impl Into<ByteString>,
+        args: impl Serialize,
+    ) -> Call<T, MethodError<E>> {
+        self.dynamic(method.into(), &args)
+    }
+
+    fn dynamic<T: DeserializeOwned, X: Ending>(
+        &self,
+        method: ByteString,
+        args: &impl Serialize,
+    ) -> Call<T, X> {
+        Call::new(
+            self.node.clone(),
+            self.target,
+            self.service.clone(),
+            method,
+            Method::default(),
+            encode_dynamic(args),
+            value::decode,
+        )
+    }
+
+    /// A call as typed clients make it; `decode` reads the result.
+    pub fn typed<T, X: Ending>(
+        &self,
+        method: &Method,
+        params: ParamsWriter,
+        decode: fn(&[u8]) -> Result<T, ValueError>,
+    ) -> Call<T, X> {
+        Call::new(
+            self.node.clone(),
+            self.target,
+            self.service.clone(),
+            ByteString::from_static(method.name),
+            *method,
+            params.finish(),
+            decode,
+        )
+    }
+}

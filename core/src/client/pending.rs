@@ -1,0 +1,512 @@
+//! Every call of this node that has no outcome yet: pure decisions, driven by the client actor.
+
+use std::collections::hash_map::Entry as Slot;
+use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
+
+use super::budget::RetryBudget;
+use super::routes::{Routes, ServiceIndex};
+use super::{NewCall, Reply, Target};
+use crate::deadlines::Deadlines;
+use crate::event::Event;
+use crate::transport::{Address, Outbound, PeerId, Watch};
+use crate::wire::{Announcement, CallFrame, CallId, CallOptions, Failure, Frame, Reason};
+
+/// An idempotent call is started again at most this often.
+const MAX_RETRIES: u8 = 2;
+
+/// Calls without an outcome, and all that decides about it.
+///
+/// ```text
+///             a server is there                answer, failure
+///  submitted ───────────────────> with a peer ─────────────────> ended
+///      │  no server      ┌─────────┘ │  ▲  │  deadline, cancel,
+///      v                 │ undelivered,│  │  │  peer lost
+///   waiting <────────────┘ draining,   │  │  └──────────────────> ended
+///      │ a server comes    lost and    │  │
+///      └───────────────────idempotent──┴──┘
+///      │ wait_for_server, deadline, cancel
+///      └────────────────────────────────────────────────────────> ended
+/// ```
+#[derive(Debug)]
+pub(crate) struct Pending {
+    calls: HashMap<CallId, Call>,
+    /// Ids in their order; some have ended. The first live one is the lowest open.
+    order: VecDeque<CallId>,
+    deadlines: Deadlines<CallId>,
+    pub(crate) routes: Routes,
+    /// Peers, and the largest payload that each of them takes.
+    peers: HashMap<PeerId, u64>,
+    budget: RetryBudget,
+    bounds: Bounds,
+    bytes: usize,
+    /// What is to be sent, and told, before the actor's turn ends.
+    pub(crate) out: Vec<Outbound>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) dropped: Dropped,
+}
+
+/// What one node may have under way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) calls: usize,
+    pub(crate) bytes: usize,
+    /// The link carries a queue that any server takes from.
+    pub(crate) shared_queue: bool,
+}
+
+/// Frames that belonged to no call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Dropped {
+    /// Answers after the deadline or a cancel.
+    pub(crate) late: u64,
+    /// Answers from a peer that did not have the call.
+    pub(crate) stray: u64,
+}
+
+#[derive(Debug)]
+struct Call {
+    new: Box<NewCall>,
+    /// The service, unless the call is for one peer.
+    service: Option<ServiceIndex>,
+    place: Place,
+    retries: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Here, until a server comes or this time does.
+    Waiting(Instant),
+    /// At a peer, or on the way to it.
+    With(PeerId),
+    /// In the queue that any server takes from.
+    Queued,
+}
+
+impl Call {
+    fn due(&self) -> Instant {
+        match self.place {
+            Place::Waiting(until) => until,
+            Place::With(_) | Place::Queued => self.new.deadline,
+        }
+    }
+
+    fn end(self, reply: Reply) {
+        // Nobody listens any more if the call was dropped; its cancel is on the way.
+        let _ = self.new.reply.send(reply);
+    }
+
+    fn fail(self, reason: Reason, message: impl Into<String>) {
+        self.end(Err(Failure::new(reason, message)));
+    }
+}
+
+impl Pending {
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        Pending {
+            calls: HashMap::new(),
+            order: VecDeque::new(),
+            deadlines: Deadlines::new(),
+            routes: Routes::default(),
+            peers: HashMap::new(),
+            budget: RetryBudget::new(),
+            bounds,
+            bytes: 0,
+            out: Vec::new(),
+            events: Vec::new(),
+            dropped: Dropped::default(),
+        }
+    }
+
+    /// A call is made.
+    pub(crate) fn submit(&mut self, id: CallId, new: Box<NewCall>, now: Instant) {
+        self.budget.earn();
+        let service = match new.target {
+            Target::Service => {
+                let (index, is_new) = self.routes.service(&new.service);
+                if is_new {
+                    self.out.push(Outbound::Watch(Watch::Service(new.service.clone())));
+                }
+                Some(index)
+            }
+            Target::Peer(_) | Target::Core(_) => None,
+        };
+        let call = Call { new, service, place: Place::Queued, retries: 0 };
+        let (calls, bytes) = (self.calls.len(), self.bytes + call.new.params.len());
+        if calls >= self.bounds.calls || bytes > self.bounds.bytes {
+            return call.fail(
+                Reason::Overloaded,
+                format!(
+                    "this node has {calls} calls of {} bytes under way, as many as it may \
+                     (limits.max_calls, limits.max_queued_bytes)",
+                    self.bytes
+                ),
+            );
+        }
+        self.bytes = bytes;
+        self.order.push_back(id);
+        self.place(id, call, None, now);
+    }
+
+    /// Sends a call, or lets it wait; the call is in no table when this begins.
+    fn place(&mut self, id: CallId, mut call: Call, avoid: Option<PeerId>, now: Instant) {
+        if now >= call.new.deadline {
+            self.bytes -= call.new.params.len();
+            let message = "the deadline came before the call could be sent";
+            return call.fail(Reason::DeadlineBeforeSending, message);
+        }
+        let peer = match (call.new.target, call.service) {
+            (Target::Peer(peer) | Target::Core(peer), _) => {
+                if !self.peers.contains_key(&peer) {
+                    self.bytes -= call.new.params.len();
+                    return call.fail(Reason::PeerGone, format!("{peer} is not connected"));
+                }
+                peer
+            }
+            (Target::Service, Some(service)) if self.bounds.shared_queue => {
+                if !self.routes.has_ready(service) {
+                    return self.park(id, call, service, now);
+                }
+                call.place = Place::Queued;
+                self.send(id, &call, Address::Any(call.new.service.clone()), now);
+                return self.keep(id, call);
+            }
+            (Target::Service, Some(service)) => match self.routes.pick(service, avoid) {
+                Some(peer) => peer,
+                None => return self.park(id, call, service, now),
+            },
+            (Target::Service, None) => unreachable!("calls of a service have its index"),
+        };
+        call.place = Place::With(peer);
+        let limit = self.peers.get(&peer).copied().unwrap_or(u64::MAX);
+        if call.new.params.len() as u64 > limit {
+            return self.too_large(call, peer, limit);
+        }
+        self.send(id, &call, Address::Peer(peer), now);
+        self.keep(id, call);
+    }
+
+    /// Lets a call wait for a server.
+    fn park(&mut self, id: CallId, mut call: Call, service: ServiceIndex, now: Instant) {
+        self.routes.wait(service, id);
+        call.place = Place::Waiting(call.new.deadline.min(now + call.new.wait_for_server));
+        self.keep(id, call);
+    }
+
+    fn keep(&mut self, id: CallId, call: Call) {
+        let calls = &self.calls;
+        self.deadlines.add(call.due(), id, calls.len(), |at, id| {
+            calls.get(id).is_some_and(|call| call.due() == at)
+        });
+        self.calls.insert(id, call);
+    }
+
+    fn too_large(&mut self, call: Call, peer: PeerId, limit: u64) {
+        let size = call.new.params.len();
+        self.forget(&call);
+        call.fail(
+            Reason::RequestTooLarge,
+            format!("the arguments take {size} bytes, {peer} takes {limit} (its limits.max_message_bytes)"),
+        );
+    }
+
+    fn send(&mut self, id: CallId, call: &Call, to: Address, now: Instant) {
+        let new = &call.new;
+        let frame = if let Target::Core(_) = new.target {
+            Frame::Query { id, subject: new.method.clone(), params: new.params.clone() }
+        } else {
+            Frame::Call(CallFrame {
+                id,
+                low: self.lowest_open(id),
+                time_left: new.deadline.saturating_duration_since(now),
+                service: new.service.clone(),
+                method: new.method.clone(),
+                options: CallOptions {
+                    one_way: new.one_way,
+                    attempt: call.retries,
+                    headers: new.headers.clone(),
+                    ..CallOptions::default()
+                },
+                params: new.params.clone(),
+            })
+        };
+        self.out.push(Outbound::Frame { to, frame, confirm: new.one_way, settles: None });
+    }
+
+    fn lowest_open(&mut self, sent: CallId) -> CallId {
+        while let Some(first) = self.order.front() {
+            if *first == sent || self.calls.contains_key(first) {
+                return *first;
+            }
+            self.order.pop_front();
+        }
+        sent
+    }
+
+    /// Whoever had the call has it no longer.
+    fn forget(&mut self, call: &Call) {
+        self.bytes -= call.new.params.len();
+        self.release(call);
+        // A call that never ends would keep the ids of all later ones in the list.
+        if self.order.len() > 1024 && self.order.len() > 2 * self.calls.len() {
+            let calls = &self.calls;
+            self.order.retain(|id| calls.contains_key(id));
+        }
+    }
+
+    fn release(&mut self, call: &Call) {
+        if let (Some(service), Place::With(peer)) = (call.service, call.place) {
+            self.routes.release(service, peer);
+        }
+    }
+
+    /// Takes out a call that `from` has.
+    fn take(&mut self, id: CallId, from: PeerId) -> Option<Call> {
+        match self.calls.entry(id) {
+            Slot::Vacant(_) => {
+                self.dropped.late += 1;
+                None
+            }
+            Slot::Occupied(slot) => match slot.get().place {
+                Place::With(peer) if peer == from => Some(slot.remove()),
+                Place::Queued => Some(slot.remove()),
+                Place::With(_) | Place::Waiting(_) => {
+                    self.dropped.stray += 1;
+                    None
+                }
+            },
+        }
+    }
+
+    /// A result has come.
+    pub(crate) fn answered(&mut self, from: PeerId, id: CallId, value: bytes::Bytes, now: Instant) {
+        if let Some(call) = self.take(id, from) {
+            self.forget(&call);
+            let service = call.service;
+            call.end(Ok(value));
+            self.resume(service, now);
+        }
+    }
+
+    /// A failure has come.
+    pub(crate) fn failed(&mut self, from: PeerId, id: CallId, failure: Failure, now: Instant) {
+        let Some(call) = self.take(id, from) else { return };
+        match (failure.reason, call.service) {
+            // It was not started, and others may take it: the caller need not know.
+            (Reason::Draining, Some(service)) => {
+                self.release(&call);
+                self.routes.draining(service, from);
+                self.place(id, call, Some(from), now);
+            }
+            (_, service) => {
+                self.forget(&call);
+                call.end(Err(failure));
+                self.resume(service, now);
+            }
+        }
+    }
+
+    /// Room was made: calls that found the only server's queue full may go.
+    fn resume(&mut self, service: Option<ServiceIndex>, now: Instant) {
+        if let Some(service) = service
+            && self.routes.has_waiting(service)
+        {
+            self.send_waiting(service, now);
+        }
+    }
+
+    fn send_waiting(&mut self, service: ServiceIndex, now: Instant) {
+        for id in self.routes.take_waiting(service) {
+            if let Slot::Occupied(slot) = self.calls.entry(id)
+                && let Place::Waiting(_) = slot.get().place
+            {
+                let call = slot.remove();
+                self.place(id, call, None, now);
+            }
+        }
+    }
+
+    /// A server has taken a call that any could have taken.
+    pub(crate) fn started(&mut self, from: PeerId, id: CallId) {
+        if let Some(call) = self.calls.get_mut(&id)
+            && call.place == Place::Queued
+        {
+            call.place = Place::With(from);
+        }
+    }
+
+    /// A one-way call is out of this process.
+    pub(crate) fn handed_over(&mut self, id: CallId) {
+        if let Slot::Occupied(slot) = self.calls.entry(id)
+            && slot.get().new.one_way
+        {
+            let call = slot.remove();
+            self.forget(&call);
+            call.end(Ok(bytes::Bytes::new()));
+        }
+    }
+
+    /// The transport gives a call back.
+    pub(crate) fn undelivered(&mut self, id: CallId, reason: &str, written: bool, now: Instant) {
+        let Some(call) = self.calls.remove(&id) else { return };
+        let Place::With(peer) = call.place else {
+            self.calls.insert(id, call);
+            return;
+        };
+        if written {
+            self.lost(id, call, reason, now);
+        } else if call.service.is_some() {
+            self.release(&call);
+            self.requeue(id, call, peer, now);
+        } else {
+            self.forget(&call);
+            call.fail(Reason::PeerGone, format!("{peer}: {reason}"));
+        }
+    }
+
+    /// Another server takes the call, or it waits: for a server, or for room at the only one.
+    fn requeue(&mut self, id: CallId, call: Call, from: PeerId, now: Instant) {
+        let service = call.service.expect("only calls of a service are requeued");
+        if let Some(other) = self.routes.pick(service, Some(from)) {
+            self.routes.release(service, other);
+            if other != from {
+                return self.place(id, call, Some(from), now);
+            }
+        }
+        self.park(id, call, service, now);
+    }
+
+    /// Whoever had the call is gone, and may have run it.
+    fn lost(&mut self, id: CallId, mut call: Call, reason: &str, now: Instant) {
+        let server = match (call.service, call.place) {
+            (Some(service), Place::With(peer)) => self.routes.server_at(service, peer).cloned(),
+            _ => None,
+        };
+        if call.new.idempotent
+            && call.service.is_some()
+            && call.retries < MAX_RETRIES
+            && now < call.new.deadline
+            && self.budget.spend()
+        {
+            self.release(&call);
+            call.retries += 1;
+            let avoid = if let Place::With(peer) = call.place { Some(peer) } else { None };
+            return self.place(id, call, avoid, now);
+        }
+        self.forget(&call);
+        let who = match server {
+            Some(server) => format!("server `{server}`"),
+            None => "its server".to_owned(),
+        };
+        call.fail(Reason::ServerLost, format!("{who} was lost during the call: {reason}"));
+    }
+
+    /// A session has begun.
+    pub(crate) fn peer_up(&mut self, peer: PeerId, max_message_bytes: u64) {
+        self.peers.insert(peer, max_message_bytes);
+    }
+
+    /// A session has ended: its calls are lost, or go to others.
+    pub(crate) fn peer_down(&mut self, peer: PeerId, reason: &str, now: Instant) {
+        self.peers.remove(&peer);
+        let had = self.calls.iter().filter(|(_, call)| call.place == Place::With(peer));
+        let mut lost: Vec<CallId> = had.map(|(id, _)| *id).collect();
+        lost.sort_unstable();
+        let lost: Vec<(CallId, Call)> =
+            lost.into_iter().filter_map(|id| Some((id, self.calls.remove(&id)?))).collect();
+        // While the route is there it names the server in messages; then it must go, before any of
+        // the calls is placed again.
+        let (again, over): (Vec<_>, Vec<_>) =
+            lost.into_iter().partition(|(_, call)| call.new.idempotent && call.service.is_some());
+        for (id, call) in over {
+            self.lost(id, call, reason, now);
+        }
+        self.routes.peer_down(peer, reason, &mut self.events);
+        for (id, call) in again {
+            self.lost(id, call, reason, now);
+        }
+    }
+
+    /// A server says what it is.
+    pub(crate) fn announced(&mut self, peer: PeerId, announcement: Announcement, now: Instant) {
+        let (ready, event) = self.routes.announced(peer, announcement);
+        self.events.extend(event);
+        if let Some(service) = ready {
+            self.send_waiting(service, now);
+        }
+    }
+
+    /// The caller no longer wants the outcome.
+    pub(crate) fn cancel(&mut self, id: CallId) {
+        if let Some(call) = self.calls.remove(&id) {
+            self.forget(&call);
+            self.tell_cancelled(id, &call);
+        }
+    }
+
+    fn tell_cancelled(&mut self, id: CallId, call: &Call) {
+        if let Place::With(peer) = call.place
+            && !call.new.one_way
+        {
+            let (to, frame) = (Address::Peer(peer), Frame::Cancel { id });
+            self.out.push(Outbound::Frame { to, frame, confirm: false, settles: None });
+        }
+    }
+
+    /// Ends what is due.
+    pub(crate) fn expire(&mut self, now: Instant) {
+        while let Some(id) = self.deadlines.pop_due(now) {
+            let Slot::Occupied(slot) = self.calls.entry(id) else { continue };
+            if slot.get().due() > now {
+                continue;
+            }
+            let call = slot.remove();
+            self.forget(&call);
+            self.tell_cancelled(id, &call);
+            match call.place {
+                Place::Waiting(_) => {
+                    let service = call.new.service.clone();
+                    let waited = call.new.wait_for_server;
+                    if now >= call.new.deadline {
+                        let message = format!("the deadline came, and no server of `{service}`");
+                        call.fail(Reason::DeadlineBeforeSending, message);
+                    } else {
+                        let message = format!(
+                            "no server of `{service}` within {waited:?}; start one, or raise \
+                             client.wait_for_server"
+                        );
+                        call.fail(Reason::NoServer, message);
+                    }
+                }
+                Place::With(_) | Place::Queued => {
+                    let message = "the deadline came while a server had the call";
+                    call.fail(Reason::DeadlineExceeded, message);
+                }
+            }
+        }
+    }
+
+    /// When `expire` is to be called next.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.deadlines.next()
+    }
+
+    /// The node is closed: every call ends.
+    pub(crate) fn close(&mut self) {
+        for (_, call) in self.calls.drain() {
+            match call.place {
+                Place::Waiting(_) => call.fail(Reason::Closed, "the node was closed"),
+                Place::With(_) | Place::Queued => {
+                    call.fail(Reason::ServerLost, "the node was closed during the call");
+                }
+            }
+        }
+        self.order.clear();
+        self.bytes = 0;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.calls.is_empty() && self.bytes == 0
+    }
+}

@@ -1,0 +1,83 @@
+//! What handles hand to the client actor.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use tokio::sync::oneshot;
+
+use crate::queue::{Batches, Closed, Sender, queue};
+use crate::transport::PeerId;
+use crate::wire::{CallId, Failure, Headers, Reason};
+
+/// A call's outcome on its way to the future that waits for it.
+pub(crate) type Reply = Result<Bytes, Failure>;
+
+/// What handles hand over.
+#[derive(Debug)]
+pub(crate) enum Submission {
+    Call(CallId, Box<NewCall>),
+    Cancel(CallId),
+}
+
+/// Who is to run a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// Any server of the service.
+    Service,
+    /// One peer.
+    Peer(PeerId),
+    /// One peer's farcall itself: the call is a query.
+    Core(PeerId),
+}
+
+/// A call as it was made.
+#[derive(Debug)]
+pub(crate) struct NewCall {
+    pub(crate) target: Target,
+    pub(crate) service: ByteString,
+    pub(crate) method: ByteString,
+    pub(crate) params: Bytes,
+    pub(crate) headers: Headers,
+    pub(crate) one_way: bool,
+    pub(crate) idempotent: bool,
+    pub(crate) deadline: Instant,
+    /// How long it waits for a server, if there is none.
+    pub(crate) wait_for_server: Duration,
+    pub(crate) reply: oneshot::Sender<Reply>,
+}
+
+/// The way from handles to the client actor.
+#[derive(Clone, Debug)]
+pub(crate) struct Submissions(Sender<Submission>);
+
+impl Submissions {
+    pub(crate) fn new() -> (Self, Batches<Submission>) {
+        let (sender, batches) = queue();
+        (Submissions(sender), batches)
+    }
+
+    /// Hands a call over. Its id is given inside the queue, so that ids reach the actor in their
+    /// order and "the lowest open one" is true when it is said.
+    pub(crate) fn call(&self, call: NewCall) -> Result<CallId, Failure> {
+        let submission = Submission::Call(CallId(0), Box::new(call));
+        let numbered = self.0.push_numbered(submission, |submission, number| {
+            if let Submission::Call(id, _) = submission {
+                *id = CallId(number);
+            }
+        });
+        match numbered {
+            Ok(number) => Ok(CallId(number)),
+            Err(Closed(_)) => Err(Failure::new(Reason::Closed, "the node is closed")),
+        }
+    }
+
+    /// Hands anything else over; a closed node needs none of it.
+    pub(crate) fn push(&self, submission: Submission) {
+        let _ = self.0.push(submission);
+    }
+
+    pub(crate) fn close(&self) {
+        self.0.close();
+    }
+}

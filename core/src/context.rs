@@ -1,0 +1,254 @@
+//! What a handler knows of its call, and what it passes on to calls it makes.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytestring::ByteString;
+use tokio_util::sync::CancellationToken;
+
+use crate::node::Node;
+use crate::transport::{Credentials, PeerId};
+use crate::wire::{Headers, NodeId};
+
+/// A handler's view of the call it serves.
+///
+/// A method of a service trait takes one as `ctx: &Context`, anywhere among its parameters; a
+/// function registered with [`Functions`](crate::Functions) as `Context`. It does not travel.
+///
+/// Calls that a handler makes inherit what is left of its deadline by themselves. Work that a
+/// handler spawns does so inside [`scope`](Context::scope).
+///
+/// # Cancellation
+/// When the caller drops or cancels the call, or its deadline comes, the handler's future is
+/// dropped at its next `.await`. What it spawned elsewhere can wait for
+/// [`cancelled`](Context::cancelled).
+#[derive(Clone)]
+pub struct Context(Rc<Inner>);
+
+struct Inner {
+    server: Rc<Serving>,
+    caller: Rc<Caller>,
+    method: ByteString,
+    headers: Headers,
+    deadline: Instant,
+    attempt: u8,
+    cancelled: Cell<bool>,
+    // Made when somebody first asks for it: most handlers never do.
+    token: OnceCell<CancellationToken>,
+}
+
+/// The server that runs a handler.
+pub(crate) struct Serving {
+    pub(crate) node: Node,
+    pub(crate) service: ByteString,
+    pub(crate) server: ByteString,
+    pub(crate) epoch: u64,
+}
+
+/// Who made a call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Caller {
+    /// The name the client gives itself: `[client] identity`. Its own word, nobody checked it.
+    pub identity: ByteString,
+    /// The client's boot.
+    pub node: NodeId,
+    /// The client's session with this node.
+    pub peer: PeerId,
+    /// What the operating system or the transport's security says of the client.
+    pub credentials: Credentials,
+}
+
+impl Context {
+    pub(crate) fn new(
+        server: Rc<Serving>,
+        caller: Rc<Caller>,
+        method: ByteString,
+        headers: Headers,
+        deadline: Instant,
+        attempt: u8,
+    ) -> Self {
+        Context(Rc::new(Inner {
+            server,
+            caller,
+            method,
+            headers,
+            deadline,
+            attempt,
+            cancelled: Cell::new(false),
+            token: OnceCell::new(),
+        }))
+    }
+
+    /// Who made the call.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.0.caller
+    }
+
+    /// What is left of the call's deadline; zero once it has passed.
+    #[must_use]
+    pub fn time_left(&self) -> Duration {
+        self.0.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// When the call's time is over, on this machine's monotonic clock.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.0.deadline
+    }
+
+    /// The header of this name, if the caller sent one. Names are compared as they are.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers().find(|(given, _)| *given == name).map(|(_, value)| value)
+    }
+
+    /// All headers, in the order they were given.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.headers.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// The name of the service.
+    #[must_use]
+    pub fn service(&self) -> &str {
+        &self.0.server.service
+    }
+
+    /// The name of the method.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        &self.0.method
+    }
+
+    /// The id of the server that runs the call.
+    #[must_use]
+    pub fn server_id(&self) -> &str {
+        &self.0.server.server
+    }
+
+    /// The epoch of the server that runs the call: higher at every start of its identity.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.0.server.epoch
+    }
+
+    /// Which try of an idempotent call this is; 0 is the first.
+    #[must_use]
+    pub fn attempt(&self) -> u8 {
+        self.0.attempt
+    }
+
+    /// The node that serves, for calls to other services. It does not keep the node open.
+    #[must_use]
+    pub fn node(&self) -> &Node {
+        &self.0.server.node
+    }
+
+    /// Whether the outcome is no longer wanted.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.cancelled.get()
+    }
+
+    /// A token that is cancelled with the call; it may be sent to other threads.
+    #[must_use]
+    pub fn cancellation(&self) -> CancellationToken {
+        let token = self.0.token.get_or_init(CancellationToken::new);
+        if self.is_cancelled() {
+            token.cancel();
+        }
+        token.clone()
+    }
+
+    /// Waits until the outcome is no longer wanted. It never does so by itself in a handler's own
+    /// future, which is dropped then.
+    pub async fn cancelled(&self) {
+        self.cancellation().cancelled_owned().await;
+    }
+
+    /// Runs `future` so that calls made in it inherit this call's deadline.
+    ///
+    /// The handler itself is run so already; work that it spawns is not, since a spawned task has
+    /// no parent:
+    ///
+    /// ```
+    /// # use farcall_core::Context;
+    /// # fn handler(ctx: &Context) {
+    /// let inner = ctx.clone();
+    /// actix::spawn(ctx.scope(async move {
+    ///     assert!(inner.time_left() > std::time::Duration::ZERO);
+    /// }));
+    /// # }
+    /// ```
+    pub fn scope<F: Future>(&self, future: F) -> Scope<F> {
+        Scope { context: self.clone(), future: Box::pin(future) }
+    }
+
+    pub(crate) fn cancel(&self) {
+        self.0.cancelled.set(true);
+        if let Some(token) = self.0.token.get() {
+            token.cancel();
+        }
+    }
+
+    /// Makes this the call that calls made inside `f` descend from.
+    pub(crate) fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        struct Leave(Option<Context>);
+        impl Drop for Leave {
+            fn drop(&mut self) {
+                CURRENT.with(|current| *current.borrow_mut() = self.0.take());
+            }
+        }
+        let _leave = Leave(CURRENT.with(|current| current.borrow_mut().replace(self.clone())));
+        f()
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("service", &self.service())
+            .field("method", &self.method())
+            .field("caller", &self.0.caller)
+            .field("time_left", &self.time_left())
+            .field("cancelled", &self.is_cancelled())
+            .finish_non_exhaustive()
+    }
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Context>> = const { RefCell::new(None) };
+}
+
+/// The deadline of the call whose handler is running here, if one is.
+pub(crate) fn inherited_deadline() -> Option<Instant> {
+    CURRENT.with(|current| current.borrow().as_ref().map(Context::deadline))
+}
+
+/// A future whose calls descend from a call; see [`Context::scope`].
+#[must_use = "futures do nothing unless polled"]
+pub struct Scope<F> {
+    context: Context,
+    future: Pin<Box<F>>,
+}
+
+impl<F: Future> Future for Scope<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<F::Output> {
+        let this = &mut *self;
+        let output = ready!(this.context.enter(|| this.future.as_mut().poll(cx)));
+        Poll::Ready(output)
+    }
+}
+
+impl<F> fmt::Debug for Scope<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope").field("context", &self.context).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,88 @@
+//! What happens around a node: who comes and goes.
+
+use bytestring::ByteString;
+
+use crate::transport::PeerId;
+use crate::wire::{Announcement, NodeId, ServerState};
+
+/// One server as a node sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerInfo {
+    /// The service's name.
+    pub service: ByteString,
+    /// The server's id.
+    pub server: ByteString,
+    /// Grows with every start of this identity.
+    pub epoch: u64,
+    /// The boot of its node.
+    pub node: NodeId,
+    /// Whether it takes calls.
+    pub state: ServerState,
+    /// How many calls it runs at once.
+    pub concurrency: u64,
+    /// How many more may wait.
+    pub backlog: u64,
+    /// The session with it.
+    pub peer: PeerId,
+    /// Calls of this node that it has now.
+    pub in_flight: usize,
+}
+
+impl ServerInfo {
+    pub(crate) fn new(peer: PeerId, it: &Announcement, in_flight: usize) -> Self {
+        ServerInfo {
+            service: it.service.clone(),
+            server: it.server.clone(),
+            epoch: it.epoch,
+            node: it.node,
+            state: it.state,
+            concurrency: it.concurrency,
+            backlog: it.backlog,
+            peer,
+            in_flight,
+        }
+    }
+}
+
+/// Something that happened around a node; see [`Node::events`](crate::Node::events).
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A server of a service that this node calls is there.
+    ServerUp(ServerInfo),
+    /// A server finishes what it has and takes no more.
+    ServerDraining(ServerInfo),
+    /// A server is gone, or out of reach.
+    ServerDown {
+        /// Which.
+        server: ServerInfo,
+        /// Why, for people.
+        reason: String,
+    },
+    /// A session with another node began: as client, as server, or both.
+    PeerUp {
+        /// The session.
+        peer: PeerId,
+        /// What the other node calls itself.
+        identity: ByteString,
+        /// Its boot.
+        node: NodeId,
+    },
+    /// A session ended.
+    PeerDown {
+        /// The session.
+        peer: PeerId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Somebody was turned away or thrown out: garbage, wrong version, too many, too slow.
+    Rejected {
+        /// For people.
+        reason: String,
+    },
+    /// The link is beyond repair; the node is closed.
+    LinkLost {
+        /// For people.
+        reason: String,
+    },
+}

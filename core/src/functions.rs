@@ -1,0 +1,347 @@
+//! Services made of plain functions and closures, without a trait.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::rc::Rc;
+
+use futures::FutureExt;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::context::Context;
+use crate::params::{Arguments, Params};
+use crate::reply;
+use crate::service::{
+    Descriptor, IntoService, Invocation, MethodDescriptor, ParamDescriptor, Service,
+};
+use crate::wire::Failure;
+
+/// A service made of functions and closures, sync or async, of up to eight parameters.
+///
+/// ```
+/// use farcall_core::{Context, Functions};
+///
+/// let tools = Functions::new("tools")
+///     .add("text.upper", |s: String| s.to_uppercase())
+///     .add("wait", |ms: u64| async move {
+///         tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
+///         ms
+///     })
+///     .add("who", |ctx: Context| ctx.caller().identity.to_string())
+///     .try_add("div", |a: f64, b: f64| if b == 0.0 { Err("division by zero") } else { Ok(a / b) });
+/// ```
+///
+/// A function whose `Result` is to arrive as such is added by [`try_add`](Functions::try_add); with
+/// `add` it is refused when it is served. A sync function blocks its node while it runs. Bytes in
+/// parameters and results are [`Bytes`](crate::Bytes).
+#[must_use = "functions are called once they are served"]
+pub struct Functions {
+    descriptor: Descriptor,
+    entries: Vec<Box<dyn Entry>>,
+    mistake: Option<String>,
+}
+
+/// A function in its box, on its way to the node's thread and there.
+trait Entry: Send {
+    fn call(&self, params: &Params, context: &Context) -> Result<Invocation, Failure>;
+}
+
+impl Functions {
+    /// A service of this name, without functions yet.
+    pub fn new(service: impl Into<Cow<'static, str>>) -> Self {
+        let descriptor = Descriptor { name: service.into(), ..Descriptor::default() };
+        Functions { descriptor, entries: Vec::new(), mistake: None }
+    }
+
+    /// Adds a function that returns a value. Names may have dots.
+    pub fn add<F, M>(self, name: impl Into<Cow<'static, str>>, function: F) -> Self
+    where
+        F: Function<M>,
+        M: 'static,
+    {
+        self.push(name.into(), function)
+    }
+
+    /// Adds a function that returns a `Result`, whose error arrives as the method's own.
+    pub fn try_add<F, M>(self, name: impl Into<Cow<'static, str>>, function: F) -> Self
+    where
+        F: Function<Fallible<M>>,
+        M: 'static,
+    {
+        self.push(name.into(), function)
+    }
+
+    fn push<F: Function<M>, M: 'static>(mut self, name: Cow<'static, str>, function: F) -> Self {
+        let signature = F::signature();
+        if signature.is_result && self.mistake.is_none() {
+            self.mistake = Some(format!(
+                "the function `{name}` returns a `Result`: add it with `try_add`, so that its \
+                 error arrives as one"
+            ));
+        }
+        self.descriptor.methods.push(MethodDescriptor {
+            name,
+            params: signature.params,
+            result: signature.result,
+            error: signature.error,
+            ..MethodDescriptor::default()
+        });
+        self.entries.push(Box::new(Boxed { function, signature: PhantomData::<fn() -> M> }));
+        self
+    }
+}
+
+impl fmt::Debug for Functions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Functions").field(&self.descriptor).finish()
+    }
+}
+
+impl IntoService for Functions {
+    fn into_service(self: Box<Self>) -> Result<Rc<dyn Service>, String> {
+        let Functions { descriptor, entries, mistake } = *self;
+        match mistake {
+            Some(mistake) => Err(mistake),
+            None => Ok(Rc::new(Served { descriptor, entries })),
+        }
+    }
+}
+
+struct Served {
+    descriptor: Descriptor,
+    entries: Vec<Box<dyn Entry>>,
+}
+
+impl Service for Served {
+    fn descriptor(&self) -> Descriptor {
+        self.descriptor.clone()
+    }
+
+    fn call(
+        &self,
+        method: usize,
+        params: Params,
+        context: &Context,
+    ) -> Result<Invocation, Failure> {
+        self.entries[method].call(&params, context)
+    }
+}
+
+struct Boxed<F, M> {
+    function: F,
+    signature: PhantomData<fn() -> M>,
+}
+
+impl<F: Function<M>, M> Entry for Boxed<F, M> {
+    fn call(&self, params: &Params, context: &Context) -> Result<Invocation, Failure> {
+        self.function.call(params, context)
+    }
+}
+
+/// A function that can be called from afar. `M` tells its shapes apart; nobody writes it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a function that can be served this way",
+    note = "its parameters must be `Deserialize` (or `Context`), its result `Serialize`; closures \
+            need their parameters' types written out",
+    note = "one that returns a `Result` is added with `try_add`, any other with `add`"
+)]
+pub trait Function<M>: Send + 'static {
+    #[doc(hidden)]
+    fn call(&self, params: &Params, context: &Context) -> Result<Invocation, Failure>;
+
+    #[doc(hidden)]
+    fn signature() -> Signature;
+}
+
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Signature {
+    params: Vec<ParamDescriptor>,
+    result: Cow<'static, str>,
+    error: Option<Cow<'static, str>>,
+    is_result: bool,
+}
+
+/// What a function may take: values that travel, or the call's [`Context`].
+pub trait Argument: Sized {
+    #[doc(hidden)]
+    const TRAVELS: bool;
+
+    #[doc(hidden)]
+    fn take(arguments: &mut Arguments<'_>, context: &Context) -> Result<Self, Failure>;
+}
+
+impl<T: DeserializeOwned> Argument for T {
+    const TRAVELS: bool = true;
+
+    fn take(arguments: &mut Arguments<'_>, _: &Context) -> Result<Self, Failure> {
+        arguments.next()
+    }
+}
+
+impl Argument for Context {
+    const TRAVELS: bool = false;
+
+    fn take(_: &mut Arguments<'_>, context: &Context) -> Result<Self, Failure> {
+        Ok(context.clone())
+    }
+}
+
+/// Marks functions that return at once.
+#[derive(Debug)]
+pub struct Plain<A>(PhantomData<A>);
+
+/// Marks functions that return a future.
+#[derive(Debug)]
+pub struct Async<A>(PhantomData<A>);
+
+/// Marks functions whose `Result` arrives as such.
+#[derive(Debug)]
+pub struct Fallible<M>(PhantomData<M>);
+
+/// The names of a function's parameters, which the compiler does not tell.
+const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+
+fn type_name<T>() -> Cow<'static, str> {
+    // Paths are for compilers; `alloc::string::String` is a `String` to those who call.
+    let mut short = String::new();
+    let mut word = String::new();
+    for letter in std::any::type_name::<T>().chars() {
+        match letter {
+            ':' => word.clear(),
+            letter if letter.is_alphanumeric() || letter == '_' => word.push(letter),
+            other => {
+                short.push_str(&std::mem::take(&mut word));
+                short.push(other);
+            }
+        }
+    }
+    short.push_str(&word);
+    short.into()
+}
+
+fn is_result<T>() -> bool {
+    std::any::type_name::<T>().starts_with("core::result::Result<")
+}
+
+/// The slots of `NAMES` for parameters of which some do not travel.
+fn params(described: &[(bool, Cow<'static, str>)]) -> Vec<ParamDescriptor> {
+    let travelling = described.iter().filter(|(travels, _)| *travels);
+    let named = travelling.zip(NAMES);
+    named.map(|((_, ty), name)| ParamDescriptor { name: name.into(), ty: ty.clone() }).collect()
+}
+
+macro_rules! arities {
+    ($(($($A:ident $a:ident),*))+) => {$(
+        impl<Func, R, $($A),*> Function<Plain<(R, $($A,)*)>> for Func
+        where
+            Func: Fn($($A),*) -> R + Send + 'static,
+            R: Serialize + 'static,
+            $($A: Argument + 'static,)*
+        {
+            fn call(&self, params: &Params, _context: &Context) -> Result<Invocation, Failure> {
+                arities!(@decode params _context $($A $a)*);
+                let outcome = reply::value(&self($($a),*));
+                Ok(std::future::ready(outcome).boxed_local())
+            }
+
+            fn signature() -> Signature {
+                arities!(@signature type_name::<R>(), None, is_result::<R>(), $($A)*)
+            }
+        }
+
+        impl<Func, Fut, R, $($A),*> Function<Async<(R, $($A,)*)>> for Func
+        where
+            Func: Fn($($A),*) -> Fut + Send + 'static,
+            Fut: Future<Output = R> + 'static,
+            R: Serialize + 'static,
+            $($A: Argument + 'static,)*
+        {
+            fn call(&self, params: &Params, _context: &Context) -> Result<Invocation, Failure> {
+                arities!(@decode params _context $($A $a)*);
+                let future = self($($a),*);
+                Ok(async move { reply::value(&future.await) }.boxed_local())
+            }
+
+            fn signature() -> Signature {
+                arities!(@signature type_name::<R>(), None, is_result::<R>(), $($A)*)
+            }
+        }
+
+        impl<Func, R, E, $($A),*> Function<Fallible<Plain<(R, E, $($A,)*)>>> for Func
+        where
+            Func: Fn($($A),*) -> Result<R, E> + Send + 'static,
+            R: Serialize + 'static,
+            E: Serialize + fmt::Display + 'static,
+            $($A: Argument + 'static,)*
+        {
+            fn call(&self, params: &Params, _context: &Context) -> Result<Invocation, Failure> {
+                arities!(@decode params _context $($A $a)*);
+                let outcome = match self($($a),*) {
+                    Ok(value) => reply::value(&value),
+                    Err(error) => reply::error(&error),
+                };
+                Ok(std::future::ready(outcome).boxed_local())
+            }
+
+            fn signature() -> Signature {
+                arities!(@signature type_name::<R>(), Some(type_name::<E>()), false, $($A)*)
+            }
+        }
+
+        impl<Func, Fut, R, E, $($A),*> Function<Fallible<Async<(R, E, $($A,)*)>>> for Func
+        where
+            Func: Fn($($A),*) -> Fut + Send + 'static,
+            Fut: Future<Output = Result<R, E>> + 'static,
+            R: Serialize + 'static,
+            E: Serialize + fmt::Display + 'static,
+            $($A: Argument + 'static,)*
+        {
+            fn call(&self, params: &Params, _context: &Context) -> Result<Invocation, Failure> {
+                arities!(@decode params _context $($A $a)*);
+                let future = self($($a),*);
+                let outcome = async move {
+                    match future.await {
+                        Ok(value) => reply::value(&value),
+                        Err(error) => reply::error(&error),
+                    }
+                };
+                Ok(outcome.boxed_local())
+            }
+
+            fn signature() -> Signature {
+                arities!(@signature type_name::<R>(), Some(type_name::<E>()), false, $($A)*)
+            }
+        }
+    )+};
+
+    (@decode $params:ident $context:ident $($A:ident $a:ident)*) => {
+        let travelling: usize = 0 $(+ usize::from($A::TRAVELS))*;
+        let arguments = &mut $params.arguments(&NAMES[..travelling])?;
+        $(let $a = $A::take(arguments, $context)?;)*
+        arguments.finish()?;
+    };
+
+    (@signature $result:expr, $error:expr, $is_result:expr, $($A:ident)*) => {
+        Signature {
+            params: params(&[$(($A::TRAVELS, type_name::<$A>())),*]),
+            result: $result,
+            error: $error,
+            is_result: $is_result,
+        }
+    };
+}
+
+arities! {
+    ()
+    (A a)
+    (A a, B b)
+    (A a, B b, C c)
+    (A a, B b, C c, D d)
+    (A a, B b, C c, D d, E1 e)
+    (A a, B b, C c, D d, E1 e, F f)
+    (A a, B b, C c, D d, E1 e, F f, G g)
+    (A a, B b, C c, D d, E1 e, F f, G g, H h)
+}

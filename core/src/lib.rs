@@ -1,0 +1,56 @@
+//! The heart of [farcall](https://docs.rs/farcall): calls between processes over interchangeable
+//! transports. Programs use the crate `farcall`, which is this one, its macros and its transports.
+//!
+//! The way of a call, which is also the way through this crate:
+//!
+//! | step | module |
+//! |---|---|
+//! | what is in force | [`config`] |
+//! | a handle on the node | [`Node`], [`blocking`], [`block_on`] |
+//! | a call, awaited | [`Call`], [`Client`] |
+//! | the client actor and its pending calls | `client` |
+//! | frames | [`wire`], [`value`] |
+//! | the link between nodes | [`transport`], [`Memory`] |
+//! | the server actor, admission, handlers | `server` |
+//! | what runs | [`service`], [`Functions`], [`Context`] |
+//! | the answer, or why there is none | [`CallError`], [`MethodError`] |
+//!
+//! `docs/ARCHITECTURE.md` tells the story, and why the pieces are cut this way.
+
+pub mod blocking;
+pub mod config;
+pub mod params;
+pub mod reply;
+pub mod service;
+pub mod transport;
+pub mod value;
+pub mod wire;
+
+mod byte_string;
+mod client;
+mod context;
+mod data;
+mod deadlines;
+mod error;
+mod event;
+mod functions;
+mod memory;
+mod nearest;
+mod node;
+mod queue;
+mod runtime;
+mod server;
+
+pub use byte_string::Bytes;
+pub use client::{Call, Client, Ending, Method, Notify};
+pub use config::Config;
+pub use context::{Caller, Context, Scope};
+pub use data::Data;
+pub use error::{CallError, Details, Error, MethodError, Result, Retry};
+pub use event::{Event, ServerInfo};
+pub use functions::{Argument, Function, Functions};
+pub use memory::{Memory, MemoryKind};
+pub use node::{Events, Node, Server};
+pub use runtime::block_on;
+pub use server::{ClientStatus, DrainReport, NodeStatus, ServiceStatus};
+pub use wire::Reason;

@@ -1,0 +1,179 @@
+//! How a node comes to life: on this thread if it can, else on one of its own.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use actix::prelude::*;
+use tokio::sync::{broadcast, oneshot};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::drive::{Driver, drive};
+use super::{KeepOpen, Node, Shared};
+use crate::client::{Bounds, Submissions};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::queue::queue;
+use crate::runtime;
+use crate::server::ServerActor;
+use crate::transport::{Attachment, LinkError, LinkLimits, Transport};
+use crate::wire::{FRAME_OVERHEAD, Hello};
+
+/// How many events may wait for a slow reader before it misses some.
+const EVENTS: usize = 1024;
+
+/// Messages an actor's mailbox holds; senders wait beyond it.
+const MAILBOX: usize = 64;
+
+/// Opens a node, wherever this is called.
+pub(super) async fn start(
+    config: Config,
+    transport: Box<dyn Transport>,
+    passive: bool,
+) -> Result<Node> {
+    let (reply, opened) = oneshot::channel();
+    if runtime::drives_actors() {
+        // A task of its own keeps this future `Send` although the link is not.
+        actix::spawn(async move {
+            // Whoever asked may be gone; the handle then closes the node at once.
+            let _ = reply.send(start_here(config, transport, passive).await);
+        });
+    } else {
+        std::thread::Builder::new().name("farcall-node".into()).spawn(move || {
+            System::new().block_on(async move {
+                let started = start_here(config, transport, passive).await;
+                let closed = started.as_ref().ok().map(|node| node.shared.closed.clone());
+                let _ = reply.send(started);
+                if let Some(closed) = closed {
+                    closed.cancelled().await;
+                }
+            });
+        })?;
+    }
+    opened.await.unwrap_or_else(|_| {
+        Err(Error::Link(LinkError::new("the thread of the node ended while it was opened")))
+    })
+}
+
+async fn start_here(
+    mut config: Config,
+    transport: Box<dyn Transport>,
+    passive: bool,
+) -> Result<Node> {
+    // A longer identity would not fit into a hello.
+    let identity = match &config.client.identity {
+        Some(identity) => identity.to_string(),
+        None => format!("{}-{}", program(), short_id()),
+    };
+    let server_id = match &config.server.id {
+        Some(id) => id.to_string(),
+        None => short_id(),
+    };
+    config.limits.max_queued_bytes =
+        config.limits.max_queued_bytes.max(config.limits.max_message_bytes);
+    let limits = &config.limits;
+    let mut hello = Hello::new(config.namespace.to_string(), identity.clone());
+    hello.passive = passive;
+    hello.max_message_bytes = limits.max_message_bytes as u64;
+    let id = hello.node;
+    let attachment = Attachment {
+        hello,
+        limits: LinkLimits {
+            max_frame_bytes: limits.max_message_bytes + FRAME_OVERHEAD,
+            max_peer_bytes: limits.max_queued_bytes / 2 + limits.max_message_bytes,
+            max_queued_bytes: limits.max_queued_bytes,
+            max_peers: limits.max_peers,
+            handshake: limits.handshake,
+            stall: limits.stall,
+        },
+    };
+    let link = transport.open(attachment).await?;
+
+    let bounds = Bounds {
+        calls: limits.max_calls,
+        bytes: limits.max_queued_bytes,
+        shared_queue: link.shared_queue,
+    };
+    let (out, outgoing) = queue();
+    let (events, _) = broadcast::channel(EVENTS);
+    let (submissions, client) = Submissions::actor(bounds, out.clone(), events.clone());
+    let client = Actor::create(|ctx: &mut Context<_>| {
+        ctx.set_mailbox_capacity(MAILBOX);
+        client
+    });
+    let (closing, closed) = (CancellationToken::new(), CancellationToken::new());
+    let mut shared = None;
+    let server = ServerActor::create(|ctx| {
+        ctx.set_mailbox_capacity(MAILBOX);
+        let made = Arc::new(Shared {
+            config,
+            id,
+            identity: identity.into(),
+            server_id: server_id.into(),
+            submissions,
+            client: client.clone(),
+            server: ctx.address(),
+            events: events.clone(),
+            closing: closing.clone(),
+            closed: closed.clone(),
+        });
+        shared = Some(Arc::clone(&made));
+        ServerActor::new(Node { shared: made, _keep: None }, out.clone())
+    });
+    let shared = shared.expect("`create` runs its closure before it returns");
+    LOCAL.with(|local| {
+        let mut local = local.borrow_mut();
+        local.retain(|(_, closed)| !closed.is_cancelled());
+        local.push((closing.clone(), closed));
+    });
+    actix::spawn(drive(Driver {
+        link,
+        outgoing,
+        out,
+        client,
+        server,
+        events,
+        submissions: shared.submissions.clone(),
+        closing: closing.clone(),
+        closed: shared.closed.clone(),
+    }));
+    Ok(Node { shared, _keep: Some(Arc::new(KeepOpen(closing))) })
+}
+
+thread_local! {
+    /// The nodes that live on this thread.
+    static LOCAL: RefCell<Vec<(CancellationToken, CancellationToken)>> =
+        const { RefCell::new(Vec::new()) };
+}
+
+/// Closes the nodes that live on this thread, which is about to stop driving them.
+pub(crate) async fn close_local() {
+    let local = LOCAL.with(|local| std::mem::take(&mut *local.borrow_mut()));
+    for (closing, _) in &local {
+        closing.cancel();
+    }
+    for (_, closed) in local {
+        closed.cancelled().await;
+    }
+}
+
+/// Ten letters and digits: short enough for the path of a socket, and 50 bits of chance.
+fn short_id() -> String {
+    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let mut bits = Uuid::new_v4().as_u128();
+    // The version and variant of a random uuid are constant: skip the middle.
+    bits ^= bits >> 64;
+    (0..10).map(|at| char::from(ALPHABET[(bits >> (at * 5)) as usize & 31])).collect()
+}
+
+/// The name of this program, as far as it makes a name.
+fn program() -> String {
+    let path = std::env::current_exe().unwrap_or_default();
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let fit: String = name
+        .chars()
+        .filter(|letter| letter.is_ascii_alphanumeric() || "-_".contains(*letter))
+        .take(32)
+        .collect();
+    if fit.is_empty() { "node".to_owned() } else { fit }
+}

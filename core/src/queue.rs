@@ -1,0 +1,209 @@
+//! A queue whose reader takes everything that waits at once.
+//!
+//! It joins handles to actors and actors to the link: whatever has gathered since the reader last
+//! ran is one batch, so that the cost of waking it is shared. The lock is held for a push or a swap
+//! of two pointers and hardly ever contended.
+//!
+//! The queue itself has no bound: everything that may be pushed into one is admitted first, where
+//! the number of calls and of their bytes is bounded (see `docs/ARCHITECTURE.md`, "Bounds").
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use futures::Stream;
+
+/// The end that pushes; all clones feed one reader.
+#[derive(Debug)]
+pub(crate) struct Sender<T>(Arc<Mutex<Inner<T>>>);
+
+/// The end that takes; dropping it closes the queue.
+#[derive(Debug)]
+pub(crate) struct Batches<T>(Arc<Mutex<Inner<T>>>);
+
+#[derive(Debug)]
+struct Inner<T> {
+    waiting: Vec<T>,
+    pushed: u64,
+    reader: Option<Waker>,
+    closed: bool,
+}
+
+/// The queue is closed; the item comes back.
+#[derive(Debug)]
+pub(crate) struct Closed<T>(pub(crate) T);
+
+/// A queue of its two ends.
+pub(crate) fn queue<T>() -> (Sender<T>, Batches<T>) {
+    let inner = Inner { waiting: Vec::new(), pushed: 0, reader: None, closed: false };
+    let inner = Arc::new(Mutex::new(inner));
+    (Sender(Arc::clone(&inner)), Batches(inner))
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        Sender(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Sender<T> {
+    /// Appends an item.
+    pub(crate) fn push(&self, item: T) -> Result<(), Closed<T>> {
+        self.push_numbered(item, |_, _| ()).map(|_| ())
+    }
+
+    /// Appends an item, which `prepare` may change once it knows its number: numbers grow in the
+    /// order of the queue.
+    pub(crate) fn push_numbered(
+        &self,
+        mut item: T,
+        prepare: impl FnOnce(&mut T, u64),
+    ) -> Result<u64, Closed<T>> {
+        let reader = {
+            let mut inner = lock(&self.0);
+            if inner.closed {
+                return Err(Closed(item));
+            }
+            inner.pushed += 1;
+            let number = inner.pushed;
+            prepare(&mut item, number);
+            inner.waiting.push(item);
+            match inner.reader.take() {
+                None => return Ok(number),
+                Some(reader) => (reader, number),
+            }
+        };
+        // Outside the lock: waking may run the reader on another thread at once.
+        reader.0.wake();
+        Ok(reader.1)
+    }
+
+    /// Appends many items.
+    pub(crate) fn extend(&self, items: &mut Vec<T>) {
+        let reader = {
+            let mut inner = lock(&self.0);
+            if items.is_empty() || inner.closed {
+                items.clear();
+                return;
+            }
+            inner.waiting.append(items);
+            inner.reader.take()
+        };
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    /// Ends the queue: what waits is still taken, nothing more comes in.
+    pub(crate) fn close(&self) {
+        let reader = {
+            let mut inner = lock(&self.0);
+            inner.closed = true;
+            inner.reader.take()
+        };
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    /// How many items wait.
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.0).waiting.len()
+    }
+}
+
+impl<T> Batches<T> {
+    /// Swaps everything that waits into `batch`, which must be empty and whose memory is reused.
+    /// `false` at the end of the queue.
+    pub(crate) fn poll_swap(&self, batch: &mut Vec<T>, cx: &mut Context<'_>) -> Poll<bool> {
+        debug_assert!(batch.is_empty(), "a batch is worked off before the next is taken");
+        let mut inner = lock(&self.0);
+        if !inner.waiting.is_empty() {
+            std::mem::swap(&mut inner.waiting, batch);
+            return Poll::Ready(true);
+        }
+        if inner.closed {
+            return Poll::Ready(false);
+        }
+        if !inner.reader.as_ref().is_some_and(|reader| reader.will_wake(cx.waker())) {
+            inner.reader = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+impl<T> Stream for Batches<T> {
+    type Item = Vec<T>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<T>>> {
+        let mut batch = Vec::new();
+        self.poll_swap(&mut batch, cx).map(|more| more.then_some(batch))
+    }
+}
+
+impl<T> Drop for Batches<T> {
+    fn drop(&mut self) {
+        let waiting = {
+            let mut inner = lock(&self.0);
+            inner.closed = true;
+            std::mem::take(&mut inner.waiting)
+        };
+        // Outside the lock: dropping an item may push into this very queue.
+        drop(waiting);
+    }
+}
+
+fn lock<T>(inner: &Mutex<Inner<T>>) -> MutexGuard<'_, Inner<T>> {
+    // A panic inside these short sections leaves the queue whole.
+    inner.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt;
+    use futures::executor::block_on;
+
+    use super::*;
+
+    #[test]
+    fn what_waits_is_taken_at_once_and_in_order() {
+        let (sender, mut batches) = queue();
+        for item in 0..5 {
+            sender.push(item).unwrap();
+        }
+        assert_eq!(block_on(batches.next()), Some(vec![0, 1, 2, 3, 4]));
+    }
+
+    #[test]
+    fn a_closed_queue_gives_what_it_has_and_takes_no_more() {
+        let (sender, mut batches) = queue();
+        sender.push(1).unwrap();
+        sender.close();
+        assert!(sender.push(2).is_err());
+        assert_eq!(block_on(batches.next()), Some(vec![1]));
+        assert_eq!(block_on(batches.next()), None);
+    }
+
+    #[test]
+    fn numbers_grow_in_the_order_of_the_queue() {
+        let (sender, mut batches) = queue();
+        std::thread::scope(|threads| {
+            for _ in 0..4 {
+                threads.spawn(|| {
+                    for _ in 0..100 {
+                        sender.push_numbered(0, |item, number| *item = number).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(block_on(batches.next()), Some((1..=400).collect::<Vec<u64>>()));
+    }
+
+    #[test]
+    fn a_push_wakes_the_reader_on_another_thread() {
+        let (sender, mut batches) = queue();
+        let reader = std::thread::spawn(move || block_on(batches.next()));
+        sender.push("x").unwrap();
+        assert_eq!(reader.join().unwrap(), Some(vec!["x"]));
+    }
+}

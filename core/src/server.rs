@@ -1,0 +1,28 @@
+//! The serving side: sessions with clients, admission, and handlers under way.
+//!
+//! The server actor takes calls in batches. Each is admitted or refused ([`admission`]), looked up,
+//! and begun; a handler that is done at once is answered in the same turn, any other goes on as a
+//! task of its own and comes back by a queue.
+
+mod actor;
+mod admission;
+mod handler;
+mod sessions;
+mod status;
+
+pub(crate) use actor::{CloseServer, DrainServer, Serve, ServerActor, ServerFrames, ServerInbound};
+
+pub use status::{ClientStatus, NodeStatus, ServiceStatus};
+
+use std::time::Duration;
+
+/// What a drain came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DrainReport {
+    /// Calls that ended while the server drained.
+    pub finished: usize,
+    /// Calls that did not end in time and were cancelled, as `service.method`.
+    pub abandoned: Vec<String>,
+    /// How long it took.
+    pub took: Duration,
+}

@@ -1,0 +1,724 @@
+//! The server actor: admits calls, begins their handlers, and sends their outcomes.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use bytes::Bytes;
+use bytestring::ByteString;
+use tokio::sync::oneshot;
+
+use super::admission::{Admission, Admitted};
+use super::handler::{Begun, begin};
+use super::sessions::{CallKey, Running, Sessions, Stage};
+use super::{ClientStatus, DrainReport, NodeStatus, ServiceStatus};
+use crate::context::{Caller, Context as CallContext, Serving};
+use crate::deadlines::Deadlines;
+use crate::nearest::nearest_few;
+use crate::node::Node;
+use crate::params::Params;
+use crate::queue::{Sender, queue};
+use crate::service::{Descriptor, IntoService, Outcome, Service};
+use crate::transport::{Address, Credentials, Outbound, PeerId, ServeError};
+use crate::value;
+use crate::wire::{Announcement, CallFrame, CallId, Failure, Frame, Hello, Reason, ServerState};
+
+/// Serves: one per node.
+pub(crate) struct ServerActor {
+    node: Node,
+    services: Vec<Served>,
+    index: HashMap<ByteString, usize>,
+    /// Services that the transport has not made reachable yet.
+    opening: HashMap<ByteString, Opening>,
+    sessions: Sessions,
+    deadlines: Deadlines<CallKey>,
+    timer: Option<(Instant, SpawnHandle)>,
+    ended: Sender<Ended>,
+    ended_batches: Option<crate::queue::Batches<Ended>>,
+    batch: Vec<Outbound>,
+    out: Sender<Outbound>,
+    drain: Option<Drain>,
+}
+
+/// A service that is served.
+struct Served {
+    service: Rc<dyn Service>,
+    descriptor: Descriptor,
+    methods: HashMap<ByteString, usize>,
+    scope: Rc<Serving>,
+    announcement: Announcement,
+    admission: Admission<Waiting>,
+}
+
+struct Opening {
+    service: Rc<dyn Service>,
+    descriptor: Descriptor,
+    announcement: Announcement,
+    reply: ServeReply,
+}
+
+/// A call in the backlog.
+struct Waiting {
+    peer: PeerId,
+    call: CallFrame,
+    deadline: Instant,
+}
+
+/// A handler that was a task of its own is done.
+struct Ended {
+    key: CallKey,
+    one_way: bool,
+    outcome: Outcome,
+}
+
+struct Drain {
+    since: Instant,
+    finished: usize,
+    reply: oneshot::Sender<DrainReport>,
+}
+
+/// A deadline further away than this is none; it keeps sums of time within range.
+const LONGEST: Duration = Duration::from_secs(400 * 24 * 3600);
+
+/// Parameters of waiting calls below this are copied, so that a small call does not keep the large
+/// buffer alive in which it arrived.
+const COMPACT_BELOW: usize = 4096;
+
+/// What came in on the link for the serving side, in its order.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct ServerFrames(pub(crate) Vec<ServerInbound>);
+
+#[derive(Debug)]
+pub(crate) enum ServerInbound {
+    Frame(PeerId, Frame),
+    PeerUp(PeerId, Box<Hello>, Credentials),
+    PeerDown(PeerId),
+    Serving(ByteString, Result<u64, ServeError>),
+}
+
+/// Serves a service. The answer comes when it is reachable.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Serve(pub(crate) Box<dyn IntoService>, pub(crate) ServeReply);
+
+pub(crate) type ServeReply = oneshot::Sender<Result<Announcement, ServeError>>;
+
+/// Takes no more calls and finishes those that are here, within a time.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct DrainServer(pub(crate) Duration, pub(crate) oneshot::Sender<DrainReport>);
+
+/// Cancels what is left and ends.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct CloseServer;
+
+impl ServerActor {
+    pub(crate) fn new(node: Node, out: Sender<Outbound>) -> Self {
+        let (ended, ended_batches) = queue();
+        ServerActor {
+            node,
+            services: Vec::new(),
+            index: HashMap::new(),
+            opening: HashMap::new(),
+            sessions: Sessions::default(),
+            deadlines: Deadlines::new(),
+            timer: None,
+            ended,
+            ended_batches: Some(ended_batches),
+            batch: Vec::new(),
+            out,
+            drain: None,
+        }
+    }
+
+    /// Sends what this turn brought, and sees to the next deadline.
+    fn settle(&mut self, ctx: &mut Context<Self>) {
+        self.out.extend(&mut self.batch);
+        self.end_drain_if_idle();
+        let Some(due) = self.deadlines.next() else { return };
+        match self.timer {
+            Some((at, _)) if at <= due => {}
+            _ => {
+                if let Some((_, armed)) = self.timer.take() {
+                    ctx.cancel_future(armed);
+                }
+                let wait = due.saturating_duration_since(Instant::now());
+                let handle = ctx.run_later(wait, |this, ctx| {
+                    this.timer = None;
+                    this.expire(Instant::now());
+                    this.settle(ctx);
+                });
+                self.timer = Some((due, handle));
+            }
+        }
+    }
+
+    fn send(&mut self, peer: PeerId, frame: Frame) {
+        let to = Address::Peer(peer);
+        self.batch.push(Outbound::Frame { to, frame, confirm: false, settles: None });
+    }
+
+    fn fail(&mut self, (peer, id): CallKey, failure: Failure) {
+        self.send(peer, Frame::Failure { id, failure });
+    }
+
+    fn reply(&mut self, (peer, id): CallKey, one_way: bool, outcome: Outcome) {
+        if one_way {
+            return;
+        }
+        let own = self.node.config().limits.max_message_bytes;
+        let limit = self.sessions.get(peer).map_or(own, |to| to.max_message_bytes.min(own));
+        let frame = match outcome {
+            Ok(value) if value.len() > limit => {
+                let size = value.len();
+                let message = format!(
+                    "the method ran, but its result takes {size} bytes, the limit is {limit} \
+                     (limits.max_message_bytes, the lower of both sides)"
+                );
+                Frame::Failure { id, failure: Failure::new(Reason::ResultTooLarge, message) }
+            }
+            Ok(value) => Frame::Answer { id, value },
+            Err(failure) => Frame::Failure { id, failure: bounded(failure, limit) },
+        };
+        self.send(peer, frame);
+    }
+
+    fn call(&mut self, peer: PeerId, call: CallFrame, now: Instant) {
+        let key = (peer, call.id);
+        if self.sessions.has(key) {
+            let reason = format!("it sent {} twice", call.id);
+            self.batch.push(Outbound::Disconnect { peer, reason });
+            return;
+        }
+        let at = match self.find(&call) {
+            Ok(at) => at,
+            Err(failure) => {
+                if !call.options.one_way {
+                    self.fail(key, failure);
+                }
+                return;
+            }
+        };
+        let deadline = now + call.time_left.min(LONGEST);
+        let keep = |mut waiting: Waiting| {
+            if waiting.call.params.len() < COMPACT_BELOW {
+                waiting.call.params = Bytes::copy_from_slice(&waiting.call.params);
+                waiting.call.service = waiting.call.service.to_string().into();
+                waiting.call.method = waiting.call.method.to_string().into();
+            }
+            waiting
+        };
+        let one_way = call.options.one_way;
+        match self.services[at].admission.admit(Waiting { peer, call, deadline }, keep) {
+            Admitted::Run(waiting) => self.run(at, waiting),
+            Admitted::Waits => {
+                self.sessions.put(key, Stage::Waiting { service: at });
+                self.watch_deadline(key, deadline);
+            }
+            Admitted::Busy { retry_after } => {
+                if !one_way {
+                    self.fail(key, self.busy(at, retry_after));
+                }
+            }
+        }
+    }
+
+    fn busy(&self, at: usize, retry_after: Duration) -> Failure {
+        let served = &self.services[at];
+        let (running, waiting) = (served.admission.running(), served.admission.waiting());
+        let mut failure = Failure::new(
+            Reason::Busy,
+            format!(
+                "server `{}` runs {running} calls and {waiting} wait, as many as may \
+                 (server.concurrency, server.backlog)",
+                served.scope.server
+            ),
+        );
+        failure.retry_after = Some(retry_after);
+        failure
+    }
+
+    /// The service a call is for, if the call may begin there.
+    fn find(&self, call: &CallFrame) -> Result<usize, Failure> {
+        let Some(at) = self.index.get(&call.service).copied() else {
+            let known = self.index.keys().map(|name| &**name);
+            return Err(unknown(Reason::UnknownService, "service", &call.service, known));
+        };
+        let served = &self.services[at];
+        if served.announcement.state != ServerState::Ready {
+            let message = format!("server `{}` is about to stop", served.scope.server);
+            return Err(Failure::new(Reason::Draining, message));
+        }
+        if !served.methods.contains_key(&call.method) {
+            let known = served.methods.keys().map(|name| &**name);
+            let what = format!("method of `{}`", call.service);
+            return Err(unknown(Reason::UnknownMethod, &what, &call.method, known));
+        }
+        if call.time_left.is_zero() {
+            return Err(Failure::new(Reason::Expired, "its deadline had passed on arrival"));
+        }
+        if call.options.task.is_some() {
+            let message = "this server has no ledger to record tasks in";
+            return Err(Failure::new(Reason::Unsupported, message));
+        }
+        if call.options.streams != 0 {
+            return Err(Failure::new(Reason::Unsupported, "this server takes no streams"));
+        }
+        Ok(at)
+    }
+
+    /// Runs a call that was admitted, and those that its end lets run.
+    fn run(&mut self, at: usize, first: Waiting) {
+        let mut next = Some(first);
+        while let Some(Waiting { peer, call, deadline }) = next.take() {
+            let key = (peer, call.id);
+            let one_way = call.options.one_way;
+            let Some(caller) = self.sessions.get(peer).map(|session| Rc::clone(&session.caller))
+            else {
+                // Its session ended in this very batch.
+                next = self.services[at].admission.finished();
+                continue;
+            };
+            let served = &self.services[at];
+            let method = served.methods[&call.method];
+            let options = call.options;
+            let context = CallContext::new(
+                Rc::clone(&served.scope),
+                caller,
+                call.method,
+                options.headers,
+                deadline,
+                options.attempt,
+            );
+            let params = Params::new(call.params);
+            match begin(&*served.service, method, params, context.clone()) {
+                Begun::Done(outcome) => {
+                    self.reply(key, one_way, outcome);
+                    next = self.services[at].admission.finished();
+                }
+                Begun::Pending(handler) => {
+                    let ended = self.ended.clone();
+                    let task = tokio::task::spawn_local(async move {
+                        let outcome = handler.await;
+                        // Closed with the actor: then nobody is left to answer.
+                        let _ = ended.push(Ended { key, one_way, outcome });
+                    });
+                    let abort = task.abort_handle();
+                    let running = Running { service: at, context, abort };
+                    self.sessions.put(key, Stage::Running(running));
+                    self.watch_deadline(key, deadline);
+                }
+            }
+        }
+    }
+
+    fn watch_deadline(&mut self, key: CallKey, deadline: Instant) {
+        let sessions = &self.sessions;
+        let live = self.services.iter().map(|it| it.admission.running() + it.admission.waiting());
+        self.deadlines.add(deadline, key, live.sum(), |_, key| sessions.has(*key));
+    }
+
+    /// A call's place is free.
+    fn free(&mut self, at: usize) {
+        if let Some(drain) = &mut self.drain {
+            drain.finished += 1;
+        }
+        if let Some(next) = self.services[at].admission.finished() {
+            self.sessions.take((next.peer, next.call.id));
+            self.run(at, next);
+        }
+    }
+
+    /// Ends a call whose outcome nobody wants, wherever it stands.
+    fn cancel(&mut self, key: CallKey) {
+        if let Some(stage) = self.sessions.take(key) {
+            self.cancel_stage(key, stage);
+        }
+    }
+
+    fn cancel_stage(&mut self, (peer, id): CallKey, stage: Stage) {
+        match stage {
+            Stage::Waiting { service } => {
+                let admission = &mut self.services[service].admission;
+                admission.remove(|waiting| waiting.peer == peer && waiting.call.id == id);
+            }
+            Stage::Running(running) => {
+                running.context.cancel();
+                running.abort.abort();
+                self.free(running.service);
+            }
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        while let Some(key) = self.deadlines.pop_due(now) {
+            let Some(stage) = self.sessions.take(key) else { continue };
+            let failure = match &stage {
+                Stage::Waiting { .. } => {
+                    Failure::new(Reason::Expired, "the deadline came before its turn")
+                }
+                Stage::Running(_) => {
+                    Failure::new(Reason::DeadlineExceeded, "the deadline came while it ran")
+                }
+            };
+            self.fail(key, failure);
+            self.cancel_stage(key, stage);
+        }
+    }
+
+    fn query(&mut self, peer: PeerId, id: CallId, subject: &str, params: Bytes) {
+        let outcome = match subject {
+            "status" => encode(&self.status()),
+            "describe" => self.describe(&params).and_then(encode),
+            _ => {
+                let known = ["status", "describe"];
+                Err(unknown(Reason::UnknownMethod, "query", subject, known))
+            }
+        };
+        self.reply((peer, id), false, outcome);
+    }
+
+    fn status(&self) -> NodeStatus {
+        let services = self.services.iter().map(|served| ServiceStatus {
+            service: served.scope.service.to_string(),
+            server: served.scope.server.to_string(),
+            state: served.announcement.state.as_str().to_owned(),
+            running: served.admission.running(),
+            waiting: served.admission.waiting(),
+            concurrency: self.node.config().server.concurrency,
+            backlog: self.node.config().server.backlog,
+        });
+        let clients = self.sessions.callers().map(|caller| ClientStatus {
+            identity: caller.identity.to_string(),
+            uid: caller.credentials.uid,
+            pid: caller.credentials.pid,
+        });
+        NodeStatus {
+            identity: self.node.identity().to_owned(),
+            services: services.collect(),
+            clients: clients.collect(),
+        }
+    }
+
+    fn describe(&self, params: &Bytes) -> Result<&Descriptor, Failure> {
+        let params = Params::new(params.clone());
+        let mut arguments = params.arguments(&["service"])?;
+        let name: String = arguments.next()?;
+        arguments.finish()?;
+        match self.index.get(name.as_str()) {
+            Some(at) => Ok(&self.services[*at].descriptor),
+            None => {
+                let known = self.index.keys().map(|name| &**name);
+                Err(unknown(Reason::UnknownService, "service", &name, known))
+            }
+        }
+    }
+
+    /// Readies a service and asks the transport to make it reachable.
+    fn open(&mut self, service: Box<dyn IntoService>, reply: ServeReply) {
+        let made = catch_unwind(AssertUnwindSafe(|| {
+            let service = service.into_service()?;
+            let descriptor = service.descriptor();
+            Ok::<_, String>((service, descriptor))
+        }));
+        let (service, descriptor) = match made {
+            Ok(Ok(made)) => made,
+            Ok(Err(words)) => {
+                let _ = reply.send(Err(ServeError::Unusable(words)));
+                return;
+            }
+            Err(_) => {
+                let words = "the service panicked while it was made".to_owned();
+                let _ = reply.send(Err(ServeError::Unusable(words)));
+                return;
+            }
+        };
+        let name = ByteString::from(descriptor.name.to_string());
+        let refusal = if self.drain.is_some() {
+            Some(ServeError::Closed)
+        } else if self.index.contains_key(&name) || self.opening.contains_key(&name) {
+            Some(ServeError::AlreadyServed(name.clone()))
+        } else {
+            unusable(&descriptor).map(ServeError::Unusable)
+        };
+        if let Some(refusal) = refusal {
+            let _ = reply.send(Err(refusal));
+            return;
+        }
+        let server = &self.node.config().server;
+        let announcement = Announcement {
+            service: name.clone(),
+            server: self.node.server_id().clone(),
+            epoch: 0,
+            node: self.node.id(),
+            state: ServerState::Ready,
+            schema: ByteString::new(),
+            concurrency: server.concurrency as u64,
+            backlog: server.backlog as u64,
+        };
+        self.batch.push(Outbound::Serve(announcement.clone()));
+        self.opening.insert(name, Opening { service, descriptor, announcement, reply });
+    }
+
+    /// The transport has made a service reachable, or not.
+    fn serving(&mut self, name: &ByteString, result: Result<u64, ServeError>) {
+        let Some(opening) = self.opening.remove(name) else { return };
+        let Opening { service, descriptor, mut announcement, reply } = opening;
+        match result {
+            Err(refusal) => {
+                let _ = reply.send(Err(refusal));
+            }
+            Ok(epoch) => {
+                announcement.epoch = epoch;
+                let names = descriptor.methods.iter().enumerate();
+                let methods =
+                    names.map(|(at, it)| (ByteString::from(it.name.to_string()), at)).collect();
+                let scope = Rc::new(Serving {
+                    node: self.node.clone(),
+                    service: name.clone(),
+                    server: announcement.server.clone(),
+                    epoch,
+                });
+                let server = &self.node.config().server;
+                let admission = Admission::new(server.concurrency, server.backlog);
+                self.index.insert(name.clone(), self.services.len());
+                let _ = reply.send(Ok(announcement.clone()));
+                self.services.push(Served {
+                    service,
+                    descriptor,
+                    methods,
+                    scope,
+                    announcement,
+                    admission,
+                });
+            }
+        }
+    }
+
+    fn announce(&mut self, state: ServerState) {
+        for served in &mut self.services {
+            if served.announcement.state != state {
+                served.announcement.state = state;
+                self.batch.push(Outbound::Announce(served.announcement.clone()));
+            }
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.services.iter().all(|it| it.admission.running() == 0 && it.admission.waiting() == 0)
+    }
+
+    fn end_drain_if_idle(&mut self) {
+        if self.is_idle()
+            && let Some(drain) = self.drain.take()
+        {
+            let took = drain.since.elapsed();
+            let report = DrainReport { finished: drain.finished, abandoned: Vec::new(), took };
+            let _ = drain.reply.send(report);
+        }
+    }
+
+    /// The drain's time is over.
+    fn abandon(&mut self) {
+        let Some(drain) = self.drain.take() else { return };
+        let abandoned = self.cancel_all("the server's drain came to its deadline (server.drain)");
+        self.out.extend(&mut self.batch);
+        let took = drain.since.elapsed();
+        let _ = drain.reply.send(DrainReport { finished: drain.finished, abandoned, took });
+    }
+
+    /// Cancels every call, tells its caller, and gives its name.
+    fn cancel_all(&mut self, why: &str) -> Vec<String> {
+        let mut abandoned = Vec::new();
+        for served in &mut self.services {
+            for waiting in served.admission.clear() {
+                let name = format!("{}.{}", waiting.call.service, waiting.call.method);
+                abandoned.push(name);
+            }
+        }
+        for ((peer, id), stage) in self.sessions.drain_calls() {
+            let failure = match stage {
+                Stage::Waiting { .. } => Failure::new(Reason::Draining, why),
+                Stage::Running(running) => {
+                    let context = &running.context;
+                    abandoned.push(format!("{}.{}", context.service(), context.method()));
+                    context.cancel();
+                    running.abort.abort();
+                    self.services[running.service].admission.finished();
+                    Failure::new(Reason::Abandoned, why)
+                }
+            };
+            self.fail((peer, id), failure);
+        }
+        abandoned
+    }
+
+    fn inbound(&mut self, inbound: ServerInbound, now: Instant) {
+        match inbound {
+            ServerInbound::Frame(peer, frame) => match frame {
+                Frame::Call(call) => self.call(peer, call, now),
+                Frame::Cancel { id } => self.cancel((peer, id)),
+                Frame::Query { id, subject, params } => self.query(peer, id, &subject, params),
+                // Of streams, which nobody here has taken.
+                _ => {}
+            },
+            ServerInbound::PeerUp(peer, hello, credentials) => {
+                let caller =
+                    Caller { identity: hello.identity, node: hello.node, peer, credentials };
+                let limit = usize::try_from(hello.max_message_bytes).unwrap_or(usize::MAX);
+                self.sessions.peer_up(caller, limit);
+            }
+            ServerInbound::PeerDown(peer) => {
+                for (id, stage) in self.sessions.peer_down(peer) {
+                    self.cancel_stage((peer, id), stage);
+                }
+            }
+            ServerInbound::Serving(service, result) => self.serving(&service, result),
+        }
+    }
+}
+
+fn encode<T: serde::Serialize>(value: T) -> Outcome {
+    match value::encode(&value) {
+        Ok(bytes) => Ok(bytes.into()),
+        Err(error) => Err(Failure::new(Reason::ResultUnencodable, error.to_string())),
+    }
+}
+
+/// A message and error value that fit; an own error over the limit becomes a failure that says so.
+fn bounded(mut failure: Failure, limit: usize) -> Failure {
+    const LONGEST: usize = 8 * 1024;
+    if failure.message.len() > LONGEST {
+        let end = failure.message.floor_char_boundary(LONGEST);
+        failure.message.truncate(end);
+        failure.message.push('…');
+    }
+    match &failure.value {
+        Some(value) if value.len() > limit => Failure::new(
+            Reason::ResultTooLarge,
+            format!(
+                "the method returned an error of {} bytes, the limit is {limit} \
+                 (limits.max_message_bytes, the lower of both sides): {}",
+                value.len(),
+                failure.message
+            ),
+        ),
+        _ => failure,
+    }
+}
+
+fn unknown<'a>(
+    reason: Reason,
+    what: &str,
+    name: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Failure {
+    let nearest = nearest_few(name, known);
+    let mut message = format!("there is no {what} `{}` here", name.escape_debug());
+    if let Some(first) = nearest.first() {
+        message.push_str(&format!("; did you mean `{first}`?"));
+    }
+    let mut failure = Failure::new(reason, message);
+    failure.nearest = nearest;
+    failure
+}
+
+/// Why a service cannot be served under its names, if so.
+fn unusable(descriptor: &Descriptor) -> Option<String> {
+    if let Err(error) = descriptor.name.parse::<crate::config::Name>() {
+        return Some(format!("the service's name `{}` cannot be used: {error}", descriptor.name));
+    }
+    let mut seen = std::collections::HashSet::new();
+    descriptor.methods.iter().find_map(|method| {
+        let name = &*method.name;
+        if name.is_empty() || name.len() > crate::wire::MAX_NAME_BYTES {
+            let limit = crate::wire::MAX_NAME_BYTES;
+            Some(format!("the name of a method has 1 to {limit} bytes, not `{name}`"))
+        } else if !seen.insert(name) {
+            Some(format!("two methods of `{}` are named `{name}`", descriptor.name))
+        } else {
+            None
+        }
+    })
+}
+
+impl Actor for ServerActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        if let Some(ended) = self.ended_batches.take() {
+            ctx.add_stream(ended);
+        }
+    }
+}
+
+impl StreamHandler<Vec<Ended>> for ServerActor {
+    fn handle(&mut self, batch: Vec<Ended>, ctx: &mut Context<Self>) {
+        for Ended { key, one_way, outcome } in batch {
+            // A call that was cancelled after its handler's last step has no place here any more.
+            if let Some(running) = self.sessions.take_running(key) {
+                self.reply(key, one_way, outcome);
+                self.free(running.service);
+            }
+        }
+        self.settle(ctx);
+    }
+
+    fn finished(&mut self, _: &mut Context<Self>) {}
+}
+
+impl Handler<ServerFrames> for ServerActor {
+    type Result = ();
+
+    fn handle(&mut self, ServerFrames(batch): ServerFrames, ctx: &mut Context<Self>) {
+        let now = Instant::now();
+        for inbound in batch {
+            self.inbound(inbound, now);
+        }
+        self.settle(ctx);
+    }
+}
+
+impl Handler<Serve> for ServerActor {
+    type Result = ();
+
+    fn handle(&mut self, Serve(service, reply): Serve, ctx: &mut Context<Self>) {
+        self.open(service, reply);
+        self.settle(ctx);
+    }
+}
+
+impl Handler<DrainServer> for ServerActor {
+    type Result = ();
+
+    fn handle(&mut self, DrainServer(within, reply): DrainServer, ctx: &mut Context<Self>) {
+        self.announce(ServerState::Draining);
+        self.drain = Some(Drain { since: Instant::now(), finished: 0, reply });
+        ctx.run_later(within, |this, ctx| {
+            this.abandon();
+            this.settle(ctx);
+        });
+        self.settle(ctx);
+    }
+}
+
+impl Handler<CloseServer> for ServerActor {
+    type Result = ();
+
+    fn handle(&mut self, _: CloseServer, ctx: &mut Context<Self>) {
+        self.cancel_all("the server was closed");
+        self.announce(ServerState::Gone);
+        self.out.extend(&mut self.batch);
+        ctx.stop();
+    }
+}
+
+impl std::fmt::Debug for ServerActor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerActor").field("sessions", &self.sessions).finish_non_exhaustive()
+    }
+}

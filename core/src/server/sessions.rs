@@ -1,0 +1,109 @@
+//! Clients of this node, and the calls that each of them has here: pure bookkeeping.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::rc::Rc;
+
+use crate::context::{Caller, Context};
+use crate::transport::PeerId;
+use crate::wire::CallId;
+
+/// A call as this node knows it: ids are the caller's own.
+pub(crate) type CallKey = (PeerId, CallId);
+
+/// All sessions.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
+    sessions: HashMap<PeerId, Session>,
+}
+
+/// One client.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) caller: Rc<Caller>,
+    /// The largest payload it takes.
+    pub(crate) max_message_bytes: usize,
+    calls: HashMap<CallId, Stage>,
+}
+
+/// Where a call stands that was not answered in the turn it came.
+#[derive(Debug)]
+pub(crate) enum Stage {
+    /// It waits for its turn at the service in this place of the server's table.
+    Waiting { service: usize },
+    /// Its handler is a task of its own.
+    Running(Running),
+}
+
+/// A handler under way.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) service: usize,
+    pub(crate) context: Context,
+    pub(crate) abort: tokio::task::AbortHandle,
+}
+
+impl Sessions {
+    pub(crate) fn peer_up(&mut self, caller: Caller, max_message_bytes: usize) {
+        let peer = caller.peer;
+        let session = Session { caller: Rc::new(caller), max_message_bytes, calls: HashMap::new() };
+        self.sessions.insert(peer, session);
+    }
+
+    /// The session is over; its calls are handed out to be cancelled.
+    pub(crate) fn peer_down(&mut self, peer: PeerId) -> Vec<(CallId, Stage)> {
+        let session = self.sessions.remove(&peer);
+        session.map(|session| session.calls.into_iter().collect()).unwrap_or_default()
+    }
+
+    pub(crate) fn get(&self, peer: PeerId) -> Option<&Session> {
+        self.sessions.get(&peer)
+    }
+
+    /// Whether the call is here already: a peer that sends one id twice.
+    pub(crate) fn has(&self, (peer, id): CallKey) -> bool {
+        self.sessions.get(&peer).is_some_and(|session| session.calls.contains_key(&id))
+    }
+
+    /// The call has come to this stage.
+    pub(crate) fn put(&mut self, (peer, id): CallKey, stage: Stage) {
+        if let Some(session) = self.sessions.get_mut(&peer) {
+            session.calls.insert(id, stage);
+        }
+    }
+
+    /// The call has ended, or is to be.
+    pub(crate) fn take(&mut self, (peer, id): CallKey) -> Option<Stage> {
+        self.sessions.get_mut(&peer)?.calls.remove(&id)
+    }
+
+    /// Takes the call out if it is running.
+    pub(crate) fn take_running(&mut self, (peer, id): CallKey) -> Option<Running> {
+        let Entry::Occupied(slot) = self.sessions.get_mut(&peer)?.calls.entry(id) else {
+            return None;
+        };
+        match slot.get() {
+            Stage::Waiting { .. } => None,
+            Stage::Running(_) => match slot.remove() {
+                Stage::Running(running) => Some(running),
+                Stage::Waiting { .. } => unreachable!("looked at above"),
+            },
+        }
+    }
+
+    /// Every call that is here.
+    pub(crate) fn drain_calls(&mut self) -> Vec<(CallKey, Stage)> {
+        let sessions = self.sessions.iter_mut();
+        sessions
+            .flat_map(|(peer, session)| {
+                let peer = *peer;
+                session.calls.drain().map(move |(id, stage)| ((peer, id), stage))
+            })
+            .collect()
+    }
+
+    /// The clients, for lists.
+    pub(crate) fn callers(&self) -> impl Iterator<Item = &Caller> {
+        self.sessions.values().map(|session| &*session.caller)
+    }
+}

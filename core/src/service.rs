@@ -1,0 +1,94 @@
+//! What a server runs: services, as the `service` macro and [`Functions`](crate::Functions) make
+//! them.
+//!
+//! Programs rarely name anything in here. The macro writes a [`Service`] for each trait; those who
+//! dispatch by other means write one by hand.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::LocalBoxFuture;
+use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+use crate::params::Params;
+use crate::wire::Failure;
+
+/// A method's outcome as it will travel: the encoded result, or why there is none.
+pub type Outcome = Result<Bytes, Failure>;
+
+/// A handler under way. It runs on the node's thread and need not be `Send`.
+pub type Invocation = LocalBoxFuture<'static, Outcome>;
+
+/// A named set of methods, on the node's thread.
+pub trait Service: 'static {
+    /// What the service offers. Read once, when it is served.
+    fn descriptor(&self) -> Descriptor;
+
+    /// Begins a call of the method at position `method` of the descriptor.
+    ///
+    /// Arguments are decoded here; what the method does belongs in the returned future, which is
+    /// dropped when the call is cancelled. A panic in either is the caller's failure and nobody
+    /// else's.
+    ///
+    /// # Errors
+    /// The arguments do not fit.
+    fn call(&self, method: usize, params: Params, context: &Context)
+    -> Result<Invocation, Failure>;
+}
+
+/// Something that becomes a service once it is on the node's thread.
+pub trait IntoService: Send + 'static {
+    /// Makes the service.
+    ///
+    /// # Errors
+    /// What was put together cannot be served, in words for whoever wrote it.
+    fn into_service(self: Box<Self>) -> Result<Rc<dyn Service>, String>;
+}
+
+/// What a service offers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Descriptor {
+    /// The service's name.
+    pub name: Cow<'static, str>,
+    /// Its doc comment.
+    #[serde(default)]
+    pub docs: Cow<'static, str>,
+    /// Its methods; their position is what [`Service::call`] gets.
+    pub methods: Vec<MethodDescriptor>,
+}
+
+/// What one method takes and gives.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MethodDescriptor {
+    /// The method's name, which may have dots in it.
+    pub name: Cow<'static, str>,
+    /// Its doc comment.
+    #[serde(default)]
+    pub docs: Cow<'static, str>,
+    /// Its parameters, in order.
+    pub params: Vec<ParamDescriptor>,
+    /// The type of its result, as written in Rust.
+    pub result: Cow<'static, str>,
+    /// The type of its error, as written in Rust, if it has one.
+    #[serde(default)]
+    pub error: Option<Cow<'static, str>>,
+    /// Whether it may run again when the first run's outcome is unknown.
+    #[serde(default)]
+    pub idempotent: bool,
+    /// How long typed clients wait for it unless told otherwise.
+    #[serde(default)]
+    pub timeout: Option<Duration>,
+}
+
+/// One parameter.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParamDescriptor {
+    /// Its name.
+    pub name: Cow<'static, str>,
+    /// Its type, as written in Rust.
+    #[serde(rename = "type")]
+    pub ty: Cow<'static, str>,
+}

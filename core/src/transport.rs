@@ -1,0 +1,303 @@
+//! What carries frames: the one trait between core and every transport.
+//!
+//! A transport finds peers, moves frames and notices who is gone. Everything else (which call an
+//! answer belongs to, deadlines, cancelling, streams, retries, who serves what) is core's and
+//! written once. `docs/ARCHITECTURE.md` walks every line of the contract through this trait.
+//!
+//! # Obligations of a transport
+//! - Frames from one peer arrive in the order they were sent, or the peer goes down between.
+//! - A frame is delivered at most once. One that was certainly not delivered comes back as
+//!   [`Inbound::Undelivered`] with `written: false`; one that may have been, with `written: true`.
+//! - After [`Inbound::PeerDown`] nothing more comes from that [`PeerId`], and its number is not
+//!   used again.
+//! - Hello is exchanged, and checked with [`Hello::agrees_with`](crate::wire::Hello::agrees_with),
+//!   before a peer is shown to core.
+//! - Whatever a peer sends costs that peer alone: garbage ends its session and is reported as
+//!   [`Inbound::Rejected`]. Sizes are checked against [`Attachment::limits`] before memory is taken.
+//! - Frames queue for each peer within [`LinkLimits::max_peer_bytes`]; beyond it they come back
+//!   undelivered. `poll_ready` is about the total only, so one stalled peer delays nobody.
+//!
+//! What core does in turn: it reads the stream without pause, feeds many frames before it flushes,
+//! and closes the sink before it drops the link.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytestring::ByteString;
+use futures::future::LocalBoxFuture;
+use futures::{Sink, Stream};
+
+use crate::config::Section;
+use crate::wire::{Announcement, CallId, Frame, Hello};
+
+/// A way to reach other nodes, configured and not yet in use.
+pub trait Transport: Send {
+    /// Attaches a node. Called once, on the node's thread, which drives the returned link.
+    ///
+    /// # Errors
+    /// The transport cannot be used at all (no permission, no such broker). What may pass by itself
+    /// is not an error here: the link then starts without peers and goes on trying.
+    fn open(self: Box<Self>, at: Attachment) -> LocalBoxFuture<'static, Result<Link, LinkError>>;
+}
+
+/// A kind of transport: its name in `transport = "…"`, and how its table is read.
+pub trait TransportKind: Sync {
+    /// The word in the configuration, which is also the table's name.
+    fn name(&self) -> &'static str;
+
+    /// Reads the table; mistakes are left with `section`, which reports them together.
+    fn configure(&self, section: &mut Section<'_>) -> Option<Box<dyn Transport>>;
+}
+
+/// Who is attached, and what it allows.
+#[derive(Clone, Debug)]
+pub struct Attachment {
+    /// What this node says at the beginning of every session.
+    pub hello: Hello,
+    /// What this node allows others.
+    pub limits: LinkLimits,
+}
+
+/// Bounds that a transport keeps for core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkLimits {
+    /// The largest frame, in bytes.
+    pub max_frame_bytes: usize,
+    /// Bytes of frames that may wait for one peer.
+    pub max_peer_bytes: usize,
+    /// Bytes of frames that may wait in all.
+    pub max_queued_bytes: usize,
+    /// Sessions that others may open with one server.
+    pub max_peers: usize,
+    /// The time a new session has for its hello.
+    pub handshake: Duration,
+    /// The time a peer may leave half a frame unfinished, or a queue untouched.
+    pub stall: Duration,
+}
+
+/// A node's attachment: a sink and a stream, both driven by one thread.
+pub struct Link {
+    /// Takes what goes out.
+    pub sink: LinkSink,
+    /// Yields what comes in. An `Err` is its last item: the link is beyond repair.
+    pub stream: LinkStream,
+    /// Whether the link carries a queue that any server may take from, such as a broker's. If it
+    /// does not, core chooses a peer for each call and [`Address::Any`] is never used.
+    pub shared_queue: bool,
+}
+
+/// What goes out of a node.
+pub type LinkSink = Pin<Box<dyn Sink<Outbound, Error = LinkError>>>;
+
+/// What comes in to a node.
+pub type LinkStream = Pin<Box<dyn Stream<Item = Result<Inbound, LinkError>>>>;
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("shared_queue", &self.shared_queue).finish_non_exhaustive()
+    }
+}
+
+/// One session with another node, numbered by the link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PeerId(pub u64);
+
+impl fmt::Display for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "peer {}", self.0)
+    }
+}
+
+/// Where a frame is to go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// To whichever server of the service takes it first. Only with [`Link::shared_queue`].
+    Any(ByteString),
+    /// To one peer.
+    Peer(PeerId),
+}
+
+/// A delivery from a queue that keeps it until it is settled. Opaque to core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Receipt(pub u64);
+
+/// What core asks of a transport.
+#[derive(Debug)]
+pub enum Outbound {
+    /// Carry a frame.
+    Frame {
+        /// Where to.
+        to: Address,
+        /// What.
+        frame: Frame,
+        /// Answer with [`Inbound::HandedOver`] once the operating system or broker has it.
+        confirm: bool,
+        /// The delivery that this frame concludes, to be settled together with it.
+        settles: Option<Receipt>,
+    },
+    /// Find the servers of a service, now and as they come and go. Each shows itself by
+    /// [`Inbound::PeerUp`] and a [`Frame::Announce`]; [`Inbound::Watching`] follows the first look.
+    Watch(Watch),
+    /// Make this node reachable as a server. Answered by [`Inbound::Serving`].
+    Serve(Announcement),
+    /// Spread a change of what was served. `Draining` makes the server unfindable, while its
+    /// sessions go on; `Gone` ends what remains of it.
+    Announce(Announcement),
+    /// End a session; the peer is told the reason.
+    Disconnect {
+        /// With whom.
+        peer: PeerId,
+        /// For both logs.
+        reason: String,
+    },
+}
+
+/// Which servers to look for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Watch {
+    /// Those of one service.
+    Service(ByteString),
+    /// Those of every service of the namespace.
+    Everything,
+}
+
+/// What a transport tells core.
+#[derive(Debug)]
+pub enum Inbound {
+    /// A frame has come.
+    Frame {
+        /// From whom.
+        from: PeerId,
+        /// What.
+        frame: Frame,
+        /// To be settled, if it came from a queue that keeps it.
+        receipt: Option<Receipt>,
+    },
+    /// A frame with `confirm` is out of this process.
+    HandedOver {
+        /// The call it belongs to.
+        id: CallId,
+    },
+    /// A call frame could not be handed over. Only frames of calls made here are reported; an
+    /// answer that finds nobody is dropped and counted.
+    Undelivered {
+        /// The call it belongs to.
+        id: CallId,
+        /// Why, for people.
+        reason: String,
+        /// Whether the peer may have got it all the same.
+        written: bool,
+    },
+    /// A session has begun.
+    PeerUp {
+        /// Its number.
+        peer: PeerId,
+        /// What the other side says of itself.
+        hello: Hello,
+        /// What the operating system or the transport's security says of it.
+        credentials: Credentials,
+    },
+    /// A session has ended.
+    PeerDown {
+        /// Its number.
+        peer: PeerId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// The first look of a [`Outbound::Watch`] is over: every server that could be reached then has
+    /// been announced.
+    Watching(Watch),
+    /// The answer to [`Outbound::Serve`].
+    Serving {
+        /// The service.
+        service: ByteString,
+        /// The identity's epoch, given by the transport; or why it cannot be served.
+        result: Result<u64, ServeError>,
+    },
+    /// Somebody was turned away or thrown out: garbage, wrong version, too many, too slow.
+    Rejected {
+        /// For people.
+        reason: String,
+    },
+}
+
+/// What is known of a peer beyond its own word.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user that runs it.
+    pub uid: Option<u32>,
+    /// Its group.
+    pub gid: Option<u32>,
+    /// Its process.
+    pub pid: Option<u32>,
+    /// The name that a proven key stands for.
+    pub name: Option<ByteString>,
+}
+
+/// Why a server could not be made reachable.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// A live server has this identity.
+    #[error("{0}")]
+    IdentityTaken(String),
+    /// This node serves a service of this name already.
+    #[error("this node serves `{0}` already")]
+    AlreadyServed(ByteString),
+    /// The names given cannot be used.
+    #[error("{0}")]
+    Unusable(String),
+    /// The transport could not do it.
+    #[error("{0}")]
+    Transport(LinkError),
+    /// The node is closed or closing.
+    #[error("the node is closed")]
+    Closed,
+}
+
+/// Why a link cannot be, or cannot be any longer.
+#[derive(Clone)]
+pub struct LinkError {
+    message: String,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+}
+
+impl LinkError {
+    /// An error with what was attempted and what would fix it.
+    #[must_use]
+    pub fn new(message: impl Into<String>) -> Self {
+        LinkError { message: message.into(), source: None }
+    }
+
+    /// An error with its cause.
+    #[must_use]
+    pub fn with_source(
+        message: impl Into<String>,
+        source: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        LinkError { message: message.into(), source: Some(Arc::new(source)) }
+    }
+}
+
+impl fmt::Display for LinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for LinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LinkError")
+            .field("message", &self.message)
+            .field("source", &self.source)
+            .finish()
+    }
+}
+
+impl std::error::Error for LinkError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| &**source as &(dyn std::error::Error + 'static))
+    }
+}
