@@ -1,1 +1,2 @@
 //! x
+pub use farcall_core::*;

@@ -12,8 +12,9 @@ mod pending;
 mod routes;
 mod submission;
 
-pub(crate) use actor::{ClientActor, ClientFrames, ClientInbound, Close, Listing};
+pub(crate) use actor::{ClientActor, ClientFrames, ClientInbound, Close, Count, Listing};
 pub use call::{Call, Ending, Method, Notify};
 pub use dynamic::Client;
 pub(crate) use pending::Bounds;
+pub use pending::Counters;
 pub(crate) use submission::{NewCall, Reply, Submission, Submissions, Target};

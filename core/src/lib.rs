@@ -42,7 +42,7 @@ mod runtime;
 mod server;
 
 pub use byte_string::Bytes;
-pub use client::{Call, Client, Ending, Method, Notify};
+pub use client::{Call, Client, Counters, Ending, Method, Notify};
 pub use config::Config;
 pub use context::{Caller, Context, Scope};
 pub use data::Data;

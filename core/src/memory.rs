@@ -74,7 +74,7 @@ impl Memory {
 
     /// Cuts a node off as if its process had died: no farewell, nothing flushed.
     pub fn cut(&self, node: NodeId) {
-        self.hub().detach(node, "it was cut off");
+        self.hub().detach(node, "it was cut off", false);
     }
 
     fn hub(&self) -> MutexGuard<'_, Hub> {
@@ -199,11 +199,11 @@ impl Hub {
         to.inbox.push(Envelope::Frame(it.back, bytes.freeze())).is_ok()
     }
 
-    fn disconnect(&mut self, session: PeerId, reason: &str) {
+    fn disconnect(&mut self, session: PeerId, reason: &str, clean: bool) {
         let Some(it) = self.sessions.remove(&session) else { return };
         self.sessions.remove(&it.back);
         for (node, peer) in [(it.owner, session), (it.other, it.back)] {
-            self.tell(node, Inbound::PeerDown { peer, reason: reason.to_owned() });
+            self.tell(node, Inbound::PeerDown { peer, reason: reason.to_owned(), clean });
         }
     }
 
@@ -285,7 +285,7 @@ impl Hub {
         self.tell(node, Inbound::Watching(watch));
     }
 
-    fn detach(&mut self, node: NodeId, reason: &str) {
+    fn detach(&mut self, node: NodeId, reason: &str, clean: bool) {
         self.servers.retain(|it| it.node != node);
         let sessions = self.sessions.iter().filter(|(_, it)| it.owner == node);
         let sessions: Vec<PeerId> = sessions.map(|(number, _)| *number).collect();
@@ -293,7 +293,7 @@ impl Hub {
             attached.inbox.close();
         }
         for session in sessions {
-            self.disconnect(session, reason);
+            self.disconnect(session, reason, clean);
         }
     }
 
@@ -311,7 +311,7 @@ impl Hub {
                         self.tell(node, Inbound::Undelivered { id, reason, written: false });
                     }
                     _ if mine && !carried => {
-                        self.disconnect(peer, "it does not read its answers");
+                        self.disconnect(peer, "it does not read its answers", false);
                     }
                     _ => {}
                 }
@@ -324,7 +324,7 @@ impl Hub {
             Outbound::Disconnect { peer, reason } => {
                 if self.sessions.get(&peer).is_some_and(|it| it.owner == node) {
                     self.tell(node, Inbound::Rejected { reason: reason.clone() });
-                    self.disconnect(peer, &reason);
+                    self.disconnect(peer, &reason, false);
                 }
             }
         }
@@ -353,7 +353,7 @@ impl Sink<Outbound> for MemorySink {
     }
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
-        self.memory.hub().detach(self.node, "it was closed");
+        self.memory.hub().detach(self.node, "it was closed", true);
         Poll::Ready(Ok(()))
     }
 }
@@ -401,7 +401,7 @@ impl MemoryStream {
         match Frame::decode(bytes) {
             Ok(frame) => Some(Inbound::Frame { from, frame, receipt: None }),
             Err(error) => {
-                hub.disconnect(from, &error.to_string());
+                hub.disconnect(from, &error.to_string(), false);
                 None
             }
         }
@@ -410,6 +410,6 @@ impl MemoryStream {
 
 impl Drop for MemoryStream {
     fn drop(&mut self) {
-        self.memory.hub().detach(self.node, "it was dropped");
+        self.memory.hub().detach(self.node, "it was dropped", false);
     }
 }

@@ -17,7 +17,9 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{broadcast, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::client::{Call, Client, ClientActor, Listing, Method, Submissions, Target};
+use crate::client::{
+    Call, Client, ClientActor, Count, Counters, Listing, Method, Submissions, Target,
+};
 use crate::config::Config;
 use crate::error::{CallError, Error, Result};
 use crate::event::{Event, ServerInfo};
@@ -190,6 +192,11 @@ impl Node {
         let (service, subject) = ("farcall".into(), subject.into());
         let target = Target::Core(peer);
         Call::new(self.clone(), target, service, subject, Method::default(), params, value::decode)
+    }
+
+    /// What this node has counted since it was opened; zeros once it is closed.
+    pub async fn counters(&self) -> Counters {
+        self.shared.client.send(Count).await.unwrap_or_default()
     }
 
     /// Serves until the program is told to stop (SIGTERM or SIGINT), then drains and closes.

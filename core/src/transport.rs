@@ -17,8 +17,10 @@
 //! - Frames queue for each peer within [`LinkLimits::max_peer_bytes`]; beyond it they come back
 //!   undelivered. `poll_ready` is about the total only, so one stalled peer delays nobody.
 //!
-//! What core does in turn: it reads the stream without pause, feeds many frames before it flushes,
-//! and closes the sink before it drops the link.
+//! What core does in turn: it reads the stream without pause and feeds many frames before it flushes.
+//! It closes the sink once every call that this node started is answered: closing flushes, then says
+//! goodbye as *clean* to every peer ([`Frame::Goodbye`]), so that their calls which were still on the
+//! way here go elsewhere. A link that is dropped unclosed says nothing, like a process that died.
 
 use std::fmt;
 use std::pin::Pin;
@@ -205,6 +207,8 @@ pub enum Inbound {
         peer: PeerId,
         /// Why, for people.
         reason: String,
+        /// It ended with a clean goodbye: what the peer has not answered, it has not started.
+        clean: bool,
     },
     /// The first look of a [`Outbound::Watch`] is over: every server that could be reached then has
     /// been announced.

@@ -1,1 +1,54 @@
-//! placeholder
+//! The contract suite: what farcall promises of a call, proved for a transport.
+//!
+//! The contract has numbered lines (`docs/SEMANTICS.md`); each is one test body in [`lines`], run
+//! against every transport through a [`World`], which knows how to start and kill servers there.
+//! A transport crate of your own is proved by the same bodies:
+//!
+//! ```
+//! use farcall_testkit::{MemoryWorld, contract};
+//!
+//! contract!(MemoryWorld::default());
+//! ```
+
+mod memory_world;
+mod service;
+mod world;
+
+pub mod lines;
+
+pub use memory_world::MemoryWorld;
+pub use service::{SERVICE, contract_service};
+pub use world::{Options, Remote, World};
+
+#[doc(hidden)]
+pub use farcall_core::block_on;
+
+/// One `#[test]` per line of the contract, against the world that the expression makes anew for each.
+#[macro_export]
+macro_rules! contract {
+    ($world:expr) => {
+        $crate::contract! { @lines $world;
+            line_01_a_call_ends_exactly_once_and_says_how
+            line_02_a_plain_call_starts_at_most_once_an_idempotent_one_again
+            line_03_concurrent_calls_get_their_own_answers
+            line_04_late_answers_are_dropped_and_counted
+            line_05_the_deadline_travels_and_is_inherited
+            line_06_dropping_a_call_cancels_its_handler
+            line_08_what_is_wrong_with_one_call_is_its_callers_alone
+            line_09_a_second_server_shares_the_load_and_leaves_without_loss
+            line_10_without_a_server_calls_wait_and_are_then_not_sent
+            line_11_a_killed_server_leaves_no_call_hanging
+            line_12_clients_survive_restarts_and_say_so
+            line_16_a_second_server_of_one_identity_is_refused
+            line_17_namespaces_never_meet_and_nothing_dead_is_listed
+        }
+    };
+    (@lines $world:expr; $($line:ident)+) => {
+        $(#[test]
+        fn $line() {
+            $crate::lines::check(stringify!($line), |world| {
+                ::std::boxed::Box::pin($crate::lines::$line(world))
+            }, &$world);
+        })+
+    };
+}

@@ -7,7 +7,7 @@ use actix::prelude::*;
 use bytestring::ByteString;
 use tokio::sync::{broadcast, oneshot};
 
-use super::pending::{Bounds, Pending};
+use super::pending::{Bounds, Counters, Pending};
 use super::{Submission, Submissions};
 use crate::event::{Event, ServerInfo};
 use crate::queue::{Batches, Sender};
@@ -42,7 +42,7 @@ pub(crate) enum ClientInbound {
     HandedOver(CallId),
     Undelivered { id: CallId, reason: String, written: bool },
     PeerUp(PeerId, Box<Hello>),
-    PeerDown(PeerId, String),
+    PeerDown { peer: PeerId, reason: String, clean: bool },
     Watching(Watch),
 }
 
@@ -53,6 +53,11 @@ pub(crate) struct Listing(
     pub(crate) Option<ByteString>,
     pub(crate) oneshot::Sender<Vec<ServerInfo>>,
 );
+
+/// Asks what was counted.
+#[derive(Debug, Message)]
+#[rtype(result = "Counters")]
+pub(crate) struct Count;
 
 /// Ends every call.
 #[derive(Debug, Message)]
@@ -112,7 +117,7 @@ impl ClientActor {
                 Frame::Started { id, .. } => pending.started(from, id),
                 Frame::Announce(it) => pending.announced(from, it, now),
                 // Streams and tasks are asked for by the caller; nobody here has.
-                _ => pending.dropped.stray += 1,
+                _ => pending.counters.stray_frames += 1,
             },
             ClientInbound::HandedOver(id) => pending.handed_over(id),
             ClientInbound::Undelivered { id, reason, written } => {
@@ -123,8 +128,8 @@ impl ClientActor {
                 let (identity, node) = (hello.identity, hello.node);
                 pending.events.push(Event::PeerUp { peer, identity, node });
             }
-            ClientInbound::PeerDown(peer, reason) => {
-                pending.peer_down(peer, &reason, now);
+            ClientInbound::PeerDown { peer, reason, clean } => {
+                pending.peer_down(peer, &reason, clean, now);
                 pending.events.push(Event::PeerDown { peer, reason });
             }
             ClientInbound::Watching(watch) => {
@@ -205,6 +210,14 @@ impl Handler<Listing> for ClientActor {
         }
         self.listings.push((watch, reply));
         self.settle(ctx);
+    }
+}
+
+impl Handler<Count> for ClientActor {
+    type Result = MessageResult<Count>;
+
+    fn handle(&mut self, _: Count, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.pending.counters)
     }
 }
 

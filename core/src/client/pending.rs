@@ -4,6 +4,8 @@ use std::collections::hash_map::Entry as Slot;
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
+use bytestring::ByteString;
+
 use super::budget::RetryBudget;
 use super::routes::{Routes, ServiceIndex};
 use super::{NewCall, Reply, Target};
@@ -43,7 +45,7 @@ pub(crate) struct Pending {
     /// What is to be sent, and told, before the actor's turn ends.
     pub(crate) out: Vec<Outbound>,
     pub(crate) events: Vec<Event>,
-    pub(crate) dropped: Dropped,
+    pub(crate) counters: Counters,
 }
 
 /// What one node may have under way.
@@ -55,13 +57,17 @@ pub(crate) struct Bounds {
     pub(crate) shared_queue: bool,
 }
 
-/// Frames that belonged to no call.
+/// What a node has counted since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Dropped {
-    /// Answers after the deadline or a cancel.
-    pub(crate) late: u64,
-    /// Answers from a peer that did not have the call.
-    pub(crate) stray: u64,
+pub struct Counters {
+    /// Calls that were made.
+    pub calls: u64,
+    /// Calls that were started again because their server died.
+    pub retries: u64,
+    /// Answers that came after the deadline or a cancel, and were dropped.
+    pub late_answers: u64,
+    /// Frames that belonged to no call of the peer that sent them, and were dropped.
+    pub stray_frames: u64,
 }
 
 #[derive(Debug)]
@@ -114,12 +120,13 @@ impl Pending {
             bytes: 0,
             out: Vec::new(),
             events: Vec::new(),
-            dropped: Dropped::default(),
+            counters: Counters::default(),
         }
     }
 
     /// A call is made.
     pub(crate) fn submit(&mut self, id: CallId, new: Box<NewCall>, now: Instant) {
+        self.counters.calls += 1;
         self.budget.earn();
         let service = match new.target {
             Target::Service => {
@@ -264,14 +271,14 @@ impl Pending {
     fn take(&mut self, id: CallId, from: PeerId) -> Option<Call> {
         match self.calls.entry(id) {
             Slot::Vacant(_) => {
-                self.dropped.late += 1;
+                self.counters.late_answers += 1;
                 None
             }
             Slot::Occupied(slot) => match slot.get().place {
                 Place::With(peer) if peer == from => Some(slot.remove()),
                 Place::Queued => Some(slot.remove()),
                 Place::With(_) | Place::Waiting(_) => {
-                    self.dropped.stray += 1;
+                    self.counters.stray_frames += 1;
                     None
                 }
             },
@@ -354,7 +361,8 @@ impl Pending {
             return;
         };
         if written {
-            self.lost(id, call, reason, now);
+            let server = call.service.and_then(|it| self.routes.server_at(it, peer).cloned());
+            self.lost(id, call, server, reason, now);
         } else if call.service.is_some() {
             self.release(&call);
             self.requeue(id, call, peer, now);
@@ -377,11 +385,14 @@ impl Pending {
     }
 
     /// Whoever had the call is gone, and may have run it.
-    fn lost(&mut self, id: CallId, mut call: Call, reason: &str, now: Instant) {
-        let server = match (call.service, call.place) {
-            (Some(service), Place::With(peer)) => self.routes.server_at(service, peer).cloned(),
-            _ => None,
-        };
+    fn lost(
+        &mut self,
+        id: CallId,
+        mut call: Call,
+        server: Option<ByteString>,
+        reason: &str,
+        now: Instant,
+    ) {
         if call.new.idempotent
             && call.service.is_some()
             && call.retries < MAX_RETRIES
@@ -390,6 +401,7 @@ impl Pending {
         {
             self.release(&call);
             call.retries += 1;
+            self.counters.retries += 1;
             let avoid = if let Place::With(peer) = call.place { Some(peer) } else { None };
             return self.place(id, call, avoid, now);
         }
@@ -407,23 +419,32 @@ impl Pending {
     }
 
     /// A session has ended: its calls are lost, or go to others.
-    pub(crate) fn peer_down(&mut self, peer: PeerId, reason: &str, now: Instant) {
+    pub(crate) fn peer_down(&mut self, peer: PeerId, reason: &str, clean: bool, now: Instant) {
         self.peers.remove(&peer);
         let had = self.calls.iter().filter(|(_, call)| call.place == Place::With(peer));
-        let mut lost: Vec<CallId> = had.map(|(id, _)| *id).collect();
-        lost.sort_unstable();
-        let lost: Vec<(CallId, Call)> =
-            lost.into_iter().filter_map(|id| Some((id, self.calls.remove(&id)?))).collect();
-        // While the route is there it names the server in messages; then it must go, before any of
-        // the calls is placed again.
-        let (again, over): (Vec<_>, Vec<_>) =
-            lost.into_iter().partition(|(_, call)| call.new.idempotent && call.service.is_some());
-        for (id, call) in over {
-            self.lost(id, call, reason, now);
-        }
+        let mut had: Vec<CallId> = had.map(|(id, _)| *id).collect();
+        had.sort_unstable();
+        // What the server was called, before its route goes; and the route goes before any of the
+        // calls is placed again.
+        let had: Vec<_> = had
+            .into_iter()
+            .filter_map(|id| {
+                let call = self.calls.remove(&id)?;
+                let server = call.service.and_then(|it| self.routes.server_at(it, peer).cloned());
+                Some((id, call, server))
+            })
+            .collect();
         self.routes.peer_down(peer, reason, &mut self.events);
-        for (id, call) in again {
-            self.lost(id, call, reason, now);
+        for (id, call, server) in had {
+            match (clean, call.service) {
+                // It was not started: others take it, and the caller need not know.
+                (true, Some(_)) => self.place(id, call, None, now),
+                (true, None) => {
+                    self.forget(&call);
+                    call.fail(Reason::PeerGone, format!("{peer} has left: {reason}"));
+                }
+                (false, _) => self.lost(id, call, server, reason, now),
+            }
         }
     }
 

@@ -137,9 +137,9 @@ fn sort(
             server.push(ServerInbound::PeerUp(peer, hello.clone(), credentials));
             client.push(ClientInbound::PeerUp(peer, hello));
         }
-        Inbound::PeerDown { peer, reason } => {
+        Inbound::PeerDown { peer, reason, clean } => {
             server.push(ServerInbound::PeerDown(peer));
-            client.push(ClientInbound::PeerDown(peer, reason));
+            client.push(ClientInbound::PeerDown { peer, reason, clean });
         }
         Inbound::Watching(watch) => client.push(ClientInbound::Watching(watch)),
         Inbound::Serving { service, result } => {

@@ -49,13 +49,8 @@ impl Reader<'_> {
             kind::FAILURE => 6,
             kind::END if len == 7 => 7,
             kind::ITEM | kind::CREDIT | kind::ACCEPTED | kind::QUERY | kind::PART => 4,
-            kind::STARTED | kind::ANSWER | kind::END | kind::STOP => 3,
-            kind::HELLO
-            | kind::CANCEL
-            | kind::ANNOUNCE
-            | kind::PING
-            | kind::PONG
-            | kind::GOODBYE => 2,
+            kind::STARTED | kind::ANSWER | kind::END | kind::STOP | kind::GOODBYE => 3,
+            kind::HELLO | kind::CANCEL | kind::ANNOUNCE | kind::PING | kind::PONG => 2,
             unknown => return Err(WireError::UnknownKind(unknown)),
         };
         if len != expected {
@@ -109,7 +104,7 @@ impl Reader<'_> {
                     self.bytes.slice_ref(part)
                 },
             },
-            kind::GOODBYE => Frame::Goodbye { reason: self.text("reason")? },
+            kind::GOODBYE => Frame::Goodbye { reason: self.text("reason")?, clean: self.d.bool()? },
             _ => unreachable!("unknown kinds have returned above"),
         };
         match self.bytes.len() - self.d.position() {

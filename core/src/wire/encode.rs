@@ -130,8 +130,8 @@ fn head(frame: &Frame, e: &mut Encoder<Buffer<'_>>) -> Written {
             e.array(4)?.u64(kind::PART)?.u64(*message)?.bool(*last)?;
             e.bytes_len(bytes.len() as u64)?;
         }
-        Frame::Goodbye { reason } => {
-            e.array(2)?.u64(kind::GOODBYE)?.str(reason)?;
+        Frame::Goodbye { reason, clean } => {
+            e.array(3)?.u64(kind::GOODBYE)?.str(reason)?.bool(*clean)?;
         }
     }
     Ok(())

@@ -143,6 +143,9 @@ pub enum Frame {
     Goodbye {
         /// For the log of the other side.
         reason: ByteString,
+        /// The sender has answered every call that it started: those of the other side that have no
+        /// answer by now were not started, and may safely go elsewhere.
+        clean: bool,
     },
 }
 

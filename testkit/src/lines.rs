@@ -1,0 +1,42 @@
+//! The lines of the contract, one test body each.
+
+mod calls;
+mod failures;
+mod servers;
+
+use std::pin::Pin;
+use std::time::Duration;
+
+pub use calls::{
+    line_01_a_call_ends_exactly_once_and_says_how,
+    line_02_a_plain_call_starts_at_most_once_an_idempotent_one_again,
+    line_03_concurrent_calls_get_their_own_answers, line_04_late_answers_are_dropped_and_counted,
+    line_05_the_deadline_travels_and_is_inherited, line_06_dropping_a_call_cancels_its_handler,
+};
+pub use failures::line_08_what_is_wrong_with_one_call_is_its_callers_alone;
+pub use servers::{
+    line_09_a_second_server_shares_the_load_and_leaves_without_loss,
+    line_10_without_a_server_calls_wait_and_are_then_not_sent,
+    line_11_a_killed_server_leaves_no_call_hanging, line_12_clients_survive_restarts_and_say_so,
+    line_16_a_second_server_of_one_identity_is_refused,
+    line_17_namespaces_never_meet_and_nothing_dead_is_listed,
+};
+
+use crate::World;
+
+/// The most that a line may take on a busy machine; only one that hangs does.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Runs one line; it fails if it hangs.
+///
+/// # Panics
+/// The line does not hold.
+pub fn check(
+    line: &str,
+    body: impl for<'w> FnOnce(&'w dyn World) -> Pin<Box<dyn Future<Output = ()> + 'w>>,
+    world: &dyn World,
+) {
+    farcall_core::block_on(async {
+        assert!(tokio::time::timeout(LIMIT, body(world)).await.is_ok(), "{line} hangs");
+    });
+}

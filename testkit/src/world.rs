@@ -1,0 +1,99 @@
+//! Where the contract is tried: a transport, and servers beyond this node's reach.
+
+use std::fmt;
+use std::time::Duration;
+
+use farcall_core::config::Name;
+use farcall_core::transport::Transport;
+use farcall_core::{Config, Node};
+
+/// One transport with nobody on it yet. Each test has a world of its own.
+pub trait World {
+    /// A way into it.
+    fn transport(&self) -> Box<dyn Transport>;
+
+    /// Starts a server of the [contract service](crate::contract_service) in a process of its own,
+    /// if the transport leaves this one; it may return before the server can be called.
+    fn start(&self, options: &Options) -> Box<dyn Remote>;
+
+    /// Throws bytes that are no frames at a server, ten thousand times. `false` if this transport
+    /// has no place where anybody could.
+    fn garbage(&self, options: &Options) -> bool;
+}
+
+/// A server that was started elsewhere. Dropping it kills it.
+pub trait Remote: fmt::Debug {
+    /// Ends it without warning, as SIGKILL does. It is dead when this returns.
+    fn kill(&mut self);
+
+    /// Asks it to stop, as SIGTERM does: it drains and ends in its own time.
+    fn terminate(&mut self);
+}
+
+/// How a server is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Its id.
+    pub id: &'static str,
+    /// Its namespace.
+    pub namespace: &'static str,
+    /// How many calls it runs at once.
+    pub concurrency: usize,
+    /// The largest argument list or result.
+    pub max_message_bytes: usize,
+}
+
+impl Options {
+    /// A server of this id, and defaults.
+    #[must_use]
+    pub fn new(id: &'static str) -> Self {
+        let config = Config::default();
+        Options {
+            id,
+            namespace: "default",
+            concurrency: config.server.concurrency,
+            max_message_bytes: config.limits.max_message_bytes,
+        }
+    }
+
+    /// The configuration that says so.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        let mut config = Config::default();
+        config.namespace = name(self.namespace);
+        config.server.id = Some(name(self.id));
+        config.server.concurrency = self.concurrency;
+        config.limits.max_message_bytes = self.max_message_bytes;
+        config
+    }
+
+    /// The same as variables, for a process that reads its configuration by itself.
+    #[must_use]
+    pub fn variables(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("FARCALL_NAMESPACE", self.namespace.to_owned()),
+            ("FARCALL_SERVER__ID", self.id.to_owned()),
+            ("FARCALL_SERVER__CONCURRENCY", self.concurrency.to_string()),
+            ("FARCALL_LIMITS__MAX_MESSAGE_BYTES", self.max_message_bytes.to_string()),
+        ]
+    }
+}
+
+/// A name that the tests know to be one.
+fn name(text: &str) -> Name {
+    text.parse().expect("the suite's own names are names")
+}
+
+/// A client in this world.
+pub(crate) async fn client(world: &dyn World) -> Node {
+    client_in(world, "default").await
+}
+
+/// A client in a namespace of this world.
+pub(crate) async fn client_in(world: &dyn World, namespace: &str) -> Node {
+    let mut config = Config::default();
+    config.namespace = name(namespace);
+    // Long enough for a process to start on a busy machine.
+    config.client.wait_for_server = Duration::from_secs(30);
+    Node::open_with(config, world.transport()).await.expect("the transport opens")
+}
