@@ -531,3 +531,304 @@ impl Pending {
         self.calls.is_empty() && self.bytes == 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::oneshot;
+
+    use super::super::routes::tests::announcement;
+    use super::*;
+    use crate::wire::ServerState;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A table, a clock that stands still until it is moved, and what the test waits for.
+    struct Table {
+        pending: Pending,
+        now: Instant,
+        next: u64,
+    }
+
+    type Outcome = oneshot::Receiver<Reply>;
+
+    impl Table {
+        fn new() -> Self {
+            let bounds = Bounds { calls: 8, bytes: 1000, shared_queue: false };
+            Table { pending: Pending::new(bounds), now: Instant::now(), next: 0 }
+        }
+
+        fn with_servers(peers: &[u64]) -> Self {
+            let mut table = Table::new();
+            for peer in peers {
+                table.up(*peer);
+            }
+            table
+        }
+
+        fn up(&mut self, peer: u64) {
+            self.pending.routes.service(&"calc".into());
+            self.pending.peer_up(PeerId(peer), 500);
+            let server = announcement("calc", &format!("s{peer}"), ServerState::Ready);
+            self.pending.announced(PeerId(peer), server, self.now);
+        }
+
+        fn call(&mut self, change: impl FnOnce(&mut NewCall)) -> (CallId, Outcome) {
+            let (reply, outcome) = oneshot::channel();
+            let mut new = NewCall {
+                target: Target::Service,
+                service: "calc".into(),
+                method: "add".into(),
+                params: bytes::Bytes::from_static(&[0x80]),
+                headers: Vec::new(),
+                one_way: false,
+                idempotent: false,
+                deadline: self.now + 10 * SECOND,
+                wait_for_server: SECOND,
+                reply,
+            };
+            change(&mut new);
+            self.next += 1;
+            let id = CallId(self.next);
+            self.pending.submit(id, Box::new(new), self.now);
+            (id, outcome)
+        }
+
+        fn plain(&mut self) -> (CallId, Outcome) {
+            self.call(|_| {})
+        }
+
+        /// The frames that go out, and to whom.
+        fn sent(&mut self) -> Vec<(u64, Frame)> {
+            let out = self.pending.out.drain(..);
+            out.filter_map(|outbound| match outbound {
+                Outbound::Frame { to: Address::Peer(peer), frame, .. } => Some((peer.0, frame)),
+                _ => None,
+            })
+            .collect()
+        }
+
+        fn sent_to(&mut self) -> Vec<u64> {
+            self.sent().into_iter().map(|(peer, _)| peer).collect()
+        }
+
+        fn answer(&mut self, peer: u64, id: CallId) {
+            self.pending.answered(PeerId(peer), id, bytes::Bytes::from_static(&[3]), self.now);
+        }
+
+        fn pass(&mut self, time: Duration) {
+            self.now += time;
+            self.pending.expire(self.now);
+        }
+
+        fn down(&mut self, peer: u64, clean: bool) {
+            self.pending.peer_down(PeerId(peer), "it died", clean, self.now);
+        }
+    }
+
+    fn reason(outcome: &mut Outcome) -> Option<Reason> {
+        outcome.try_recv().ok().map(|reply| reply.expect_err("it failed").reason)
+    }
+
+    #[test]
+    fn an_answer_ends_its_call_and_leaves_nothing() {
+        let mut table = Table::with_servers(&[1]);
+        let (id, mut outcome) = table.plain();
+        assert_eq!(table.sent_to(), [1]);
+        table.answer(1, id);
+        assert!(outcome.try_recv().unwrap().is_ok());
+        assert!(table.pending.is_empty());
+        table.answer(1, id);
+        assert_eq!(table.pending.counters.late_answers, 1);
+    }
+
+    #[test]
+    fn an_answer_of_another_peer_is_not_taken() {
+        let mut table = Table::with_servers(&[1, 2]);
+        let (id, mut outcome) = table.plain();
+        table.answer(2, id);
+        assert!(outcome.try_recv().is_err());
+        assert_eq!(table.pending.counters.stray_frames, 1);
+        table.answer(1, id);
+        assert!(outcome.try_recv().unwrap().is_ok());
+    }
+
+    #[test]
+    fn a_call_waits_for_a_server_and_goes_when_one_comes() {
+        let mut table = Table::new();
+        let (_, mut outcome) = table.plain();
+        assert!(matches!(&table.pending.out[..], [Outbound::Watch(Watch::Service(_))]));
+        assert!(table.sent().is_empty());
+        table.up(1);
+        assert_eq!(table.sent_to(), [1]);
+        table.pass(2 * SECOND);
+        assert_eq!(reason(&mut outcome), None, "the wait was for the server only");
+        table.pass(10 * SECOND);
+        assert_eq!(reason(&mut outcome), Some(Reason::DeadlineExceeded));
+    }
+
+    #[test]
+    fn waiting_ends_by_its_own_time_or_the_deadline() {
+        let mut table = Table::new();
+        let (_, mut patient) = table.plain();
+        let (_, mut hurried) =
+            table.call(|new| new.deadline = new.deadline - 9 * SECOND - SECOND / 2);
+        table.pass(SECOND / 2);
+        assert_eq!(reason(&mut hurried), Some(Reason::DeadlineBeforeSending));
+        table.pass(SECOND / 2);
+        assert_eq!(reason(&mut patient), Some(Reason::NoServer));
+        table.up(1);
+        assert!(table.sent().is_empty(), "nothing of them is left to run");
+        assert!(table.pending.is_empty());
+    }
+
+    #[test]
+    fn cancelling_tells_the_server_that_has_the_call() {
+        let mut table = Table::with_servers(&[1]);
+        let (id, _outcome) = table.plain();
+        table.sent();
+        table.pending.cancel(id);
+        assert_eq!(table.sent(), [(1, Frame::Cancel { id })]);
+        table.pending.cancel(id);
+        assert!(table.sent().is_empty());
+        assert!(table.pending.is_empty());
+    }
+
+    #[test]
+    fn a_lost_server_ends_plain_calls_and_moves_idempotent_ones() {
+        let mut table = Table::with_servers(&[1]);
+        let (_, mut plain) = table.plain();
+        let (id, mut again) = table.call(|new| new.idempotent = true);
+        table.sent();
+        table.down(1, false);
+        assert_eq!(reason(&mut plain), Some(Reason::ServerLost));
+        table.up(2);
+        let sent = table.sent();
+        let (2, Frame::Call(call)) = &sent[0] else { panic!("{sent:?}") };
+        assert_eq!((call.id, call.options.attempt), (id, 1));
+        table.answer(2, id);
+        assert!(again.try_recv().unwrap().is_ok());
+    }
+
+    #[test]
+    fn an_idempotent_call_is_started_three_times_at_most() {
+        let mut table = Table::with_servers(&[1, 2, 3, 4]);
+        let (_, mut outcome) = table.call(|new| new.idempotent = true);
+        for _ in 0..3 {
+            assert_eq!(reason(&mut outcome), None);
+            let to = table.sent_to();
+            table.down(to[0], false);
+        }
+        assert_eq!(reason(&mut outcome), Some(Reason::ServerLost));
+        assert_eq!(table.pending.counters.retries, 2);
+    }
+
+    #[test]
+    fn what_a_leaving_server_has_not_started_goes_elsewhere() {
+        let mut table = Table::with_servers(&[1]);
+        let (id, mut outcome) = table.plain();
+        table.sent();
+        table.up(2);
+        table.down(1, true);
+        assert_eq!(table.sent_to(), [2]);
+        table.answer(2, id);
+        assert!(outcome.try_recv().unwrap().is_ok());
+    }
+
+    #[test]
+    fn a_draining_server_gets_no_more_and_its_refusals_go_elsewhere() {
+        let mut table = Table::with_servers(&[1, 2]);
+        let (id, _outcome) = table.plain();
+        assert_eq!(table.sent_to(), [1]);
+        let draining = Failure::new(Reason::Draining, "about to stop");
+        table.pending.failed(PeerId(1), id, draining, table.now);
+        let _more = [table.plain(), table.plain()];
+        assert_eq!(table.sent_to(), [2, 2, 2]);
+    }
+
+    #[test]
+    fn what_was_not_written_is_sent_again_and_what_was_is_unknown() {
+        let mut table = Table::with_servers(&[1, 2]);
+        let (id, mut outcome) = table.plain();
+        assert_eq!(table.sent_to(), [1]);
+        table.pending.undelivered(id, "the connection broke", false, table.now);
+        assert_eq!(table.sent_to(), [2]);
+        table.pending.undelivered(id, "the connection broke", true, table.now);
+        assert_eq!(reason(&mut outcome), Some(Reason::ServerLost));
+    }
+
+    #[test]
+    fn a_full_queue_of_the_only_server_holds_calls_until_there_is_room() {
+        let mut table = Table::with_servers(&[1]);
+        let (first, _one) = table.plain();
+        let (second, mut two) = table.plain();
+        table.sent();
+        table.pending.undelivered(second, "its queue is full", false, table.now);
+        assert!(table.sent().is_empty());
+        table.answer(1, first);
+        assert_eq!(table.sent_to(), [1]);
+        table.answer(1, second);
+        assert!(two.try_recv().unwrap().is_ok());
+    }
+
+    #[test]
+    fn calls_and_their_bytes_are_bounded() {
+        let mut table = Table::with_servers(&[1]);
+        let mut outcomes: Vec<_> = (0..9).map(|_| table.plain().1).collect();
+        assert_eq!(reason(&mut outcomes[8]), Some(Reason::Overloaded));
+        let mut table = Table::new();
+        let large = |new: &mut NewCall| new.params = vec![0; 600].into();
+        let (_, _first) = table.call(large);
+        let (_, mut second) = table.call(large);
+        assert_eq!(reason(&mut second), Some(Reason::Overloaded));
+    }
+
+    #[test]
+    fn arguments_over_the_servers_limit_are_not_sent() {
+        let mut table = Table::with_servers(&[1]);
+        let (_, mut outcome) = table.call(|new| new.params = vec![0; 600].into());
+        assert_eq!(reason(&mut outcome), Some(Reason::RequestTooLarge));
+        assert!(table.sent().is_empty() && table.pending.is_empty());
+        let (_, _next) = table.plain();
+        assert_eq!(table.sent_to(), [1], "the server's share was given back");
+    }
+
+    #[test]
+    fn frames_carry_the_lowest_open_id() {
+        let mut table = Table::with_servers(&[1]);
+        let (first, _one) = table.plain();
+        let (second, _two) = table.plain();
+        table.answer(1, first);
+        let (_, _three) = table.plain();
+        let lows: Vec<CallId> = table
+            .sent()
+            .into_iter()
+            .map(|(_, frame)| match frame {
+                Frame::Call(call) => call.low,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(lows, [first, first, second]);
+    }
+
+    #[test]
+    fn a_one_way_call_is_done_when_it_is_handed_over() {
+        let mut table = Table::with_servers(&[1]);
+        let (id, mut outcome) = table.call(|new| new.one_way = true);
+        assert!(matches!(table.pending.out.last(), Some(Outbound::Frame { confirm: true, .. })));
+        table.pending.handed_over(id);
+        assert!(outcome.try_recv().unwrap().is_ok());
+        assert!(table.pending.is_empty());
+    }
+
+    #[test]
+    fn closing_ends_every_call_and_says_what_is_known() {
+        let mut table = Table::with_servers(&[1]);
+        let (_, mut sent) = table.plain();
+        let (_, mut waiting) = table.call(|new| new.service = "other".into());
+        table.pending.close();
+        assert_eq!(reason(&mut sent), Some(Reason::ServerLost));
+        assert_eq!(reason(&mut waiting), Some(Reason::Closed));
+    }
+}
