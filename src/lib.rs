@@ -1,2 +1,76 @@
-//! x
-pub use farcall_core::*;
+//! Calls between processes, as if the other program were here, over whatever carries them.
+//!
+//! A trait says what can be called; a configuration file says what carries the calls: Unix sockets
+//! on one machine, and in later versions ZeroMQ between machines and Redis streams for a fleet. The
+//! meaning of a call is the same on each.
+//!
+//! ```
+//! use farcall::prelude::*;
+//!
+//! #[farcall::service]
+//! trait Calc {
+//!     /// Adds two numbers.
+//!     async fn add(&self, a: i64, b: i64) -> i64;
+//! }
+//!
+//! struct Calculator;
+//!
+//! impl Calc for Calculator {
+//!     async fn add(&self, a: i64, b: i64) -> i64 {
+//!         a + b
+//!     }
+//! }
+//!
+//! #[farcall::main]
+//! async fn main() -> farcall::Result<()> {
+//!     # let memory = farcall::Memory::new();
+//!     # let node = Node::open_with(farcall::Config::default(), memory.transport()).await?;
+//!     # #[cfg(any())]
+//!     let node = Node::open().await?; // reads farcall.toml, if there is one
+//!     node.serve(CalcServer::new(Calculator)).await?;
+//!
+//!     let calc = CalcClient::new(&node); // or in any other process
+//!     assert_eq!(calc.add(1, 2).await?, 3);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Where to look next:
+//!
+//! | you want to | look at |
+//! |---|---|
+//! | define what can be called | [`macro@service`], [`macro@data`], [`Functions`] |
+//! | attach a program | [`Open`], [`Node`], [`macro@main`], [`blocking::Node`] |
+//! | call | [`Call`] and its options, [`Client`] for calls by name |
+//! | know what a failed call means | [`CallError`], [`MethodError`], [`Retry`] |
+//! | know who calls, and how long there is | [`Context`] |
+//! | test a service | [`macro@test`], [`Memory`] |
+//! | see who comes and goes | [`Node::events`], [`Node::servers`] |
+//! | write a transport | [`transport`], and the contract suite in `farcall-testkit` |
+
+mod open;
+
+#[doc(inline)]
+pub use farcall_core::{
+    Argument, Bytes, Call, CallError, Caller, Client, ClientStatus, Config, Context, Counters,
+    Data, Details, DrainReport, Ending, Error, Event, Events, Function, Functions, Memory, Method,
+    MethodError, Node, NodeStatus, Notify, Reason, Result, Retry, Scope, Server, ServerInfo,
+    ServiceStatus, block_on, blocking, config, params, reply, service, transport, value, wire,
+};
+pub use farcall_macros::{data, main, service, test};
+pub use open::{Open, resolve, transports};
+
+#[doc(hidden)]
+pub use farcall_core::__macro;
+
+/// Unix sockets: calls between processes of one machine.
+#[cfg(feature = "unix")]
+pub use farcall_transport_unix as unix;
+
+/// What nearly every program uses: `use farcall::prelude::*;`
+pub mod prelude {
+    pub use crate::{
+        Bytes, Call, CallError, Client, Context, Functions, MethodError, Node, Open, Retry,
+        blocking,
+    };
+}

@@ -14,6 +14,7 @@ use crate::closed_loop::{Client, drive, runtime};
 use crate::lifeline::Ready;
 use crate::load::Load;
 
+mod farcall_unix;
 mod raw_blocking;
 mod raw_mux;
 mod raw_tokio;
@@ -22,6 +23,7 @@ mod tonic;
 
 /// Every peer, in the order of the tables and of the turns in a round.
 pub(crate) const ALL: &[&dyn Peer] = &[
+    &farcall_unix::FarcallUnix,
     &raw_blocking::RawBlocking,
     &raw_tokio::RawTokio,
     &raw_mux::RawMux,

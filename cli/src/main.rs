@@ -1,2 +1,75 @@
-//! placeholder
-fn main() {}
+//! The program `farcall`: checks configurations, lists servers, makes calls.
+//!
+//! | step | module |
+//! |---|---|
+//! | the command line | `args` |
+//! | what is compiled in | `transports` |
+//! | the commands | `check`, `list`, `call` |
+//! | arguments: text to values | `fit`, `shape`, `json` |
+//! | results: values to text | `show`, `failure`, `columns` |
+//! | what the shell gets | `terminal`, `exit` |
+
+mod args;
+mod call;
+mod check;
+mod columns;
+mod exit;
+mod failure;
+mod fit;
+mod json;
+mod list;
+mod shape;
+mod show;
+mod terminal;
+mod transports;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser;
+use farcall_core::config::Layers;
+use farcall_core::{Config, Node, block_on};
+
+use crate::args::{Args, Command};
+use crate::exit::{Exit, Status};
+use crate::terminal::Terminal;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let (mut stdout, mut stderr) = (io::stdout(), io::stderr());
+    let mut terminal = Terminal::new(&mut stdout, &mut stderr);
+    let ended = match &args.command {
+        Command::Check(args) => check::run(args, &mut terminal),
+        Command::List(args) => online(async {
+            // A name of its own, so that it can tell itself from the clients it lists.
+            let node = open(|config| config.client.identity = None).await?;
+            list::run(&node, args, &mut terminal).await
+        }),
+        Command::Call(args) => online(async {
+            let node = open(|_| {}).await?;
+            call::run(&node, args, &mut terminal).await
+        }),
+    };
+    let status = ended.unwrap_or_else(|exit| terminal.end(&exit));
+    ExitCode::from(status.code())
+}
+
+/// Runs a command until it ends or Ctrl-C does. What it has under way is dropped then, which cancels
+/// its calls; the node sees that out when it closes.
+fn online(command: impl Future<Output = Result<Status, Exit>>) -> Result<Status, Exit> {
+    block_on(async {
+        tokio::select! {
+            ended = command => ended,
+            // Where signals cannot be listened for, Ctrl-C ends the process as it always does.
+            Ok(()) = tokio::signal::ctrl_c() => Ok(Status::Interrupted),
+        }
+    })
+}
+
+/// A node with the configuration of this process.
+async fn open(adjust: impl FnOnce(&mut Config)) -> Result<Node, Exit> {
+    let layers = Layers::from_process()?;
+    let mut resolved = Config::resolve(&layers, transports::kinds())?;
+    adjust(&mut resolved.config);
+    Ok(Node::open_with(resolved.config, resolved.transport).await?)
+}

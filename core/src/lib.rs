@@ -35,11 +35,15 @@ mod error;
 mod event;
 mod functions;
 mod memory;
+#[doc(hidden)]
+#[path = "macro_support.rs"]
+pub mod __macro;
 mod nearest;
 mod node;
 mod queue;
 mod runtime;
 mod server;
+mod table;
 
 pub use byte_string::Bytes;
 pub use client::{Call, Client, Counters, Ending, Method, Notify};

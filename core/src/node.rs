@@ -40,10 +40,13 @@ use crate::wire::{Announcement, NodeId};
 /// under `#[tokio::main]`, it gets a thread of its own, which adds two wake-ups to a call that is
 /// made alone (about 70 µs where cores sleep) and next to nothing where many are in flight.
 #[derive(Clone)]
-pub struct Node {
+pub struct Node(Arc<Handle>);
+
+/// What the clones of a handle share: one count for all that a call needs.
+struct Handle {
     shared: Arc<Shared>,
-    /// Not in handles that the node itself holds.
-    _keep: Option<Arc<KeepOpen>>,
+    /// Not in the handles that the node itself holds.
+    _keep: Option<KeepOpen>,
 }
 
 struct Shared {
@@ -125,7 +128,7 @@ impl Node {
     pub async fn serve(&self, service: impl IntoService) -> Result<Server, ServeError> {
         let (reply, served) = oneshot::channel();
         let service: Box<dyn IntoService> = Box::new(service);
-        self.shared.server.send(Serve(service, reply)).await.map_err(|_| ServeError::Closed)?;
+        self.shared().server.send(Serve(service, reply)).await.map_err(|_| ServeError::Closed)?;
         let announcement = served.await.map_err(|_| ServeError::Closed)??;
         Ok(Server { announcement })
     }
@@ -139,7 +142,7 @@ impl Node {
     /// What happens around this node from now on. One that is not read fast enough misses some.
     #[must_use]
     pub fn events(&self) -> Events {
-        Events(self.shared.events.subscribe())
+        Events(self.shared().events.subscribe())
     }
 
     /// The servers of a service that this node sees; the first time, once the transport has looked.
@@ -161,7 +164,7 @@ impl Node {
     async fn list(&self, service: Option<ByteString>) -> Result<Vec<ServerInfo>> {
         let closed = || Error::Link(LinkError::new("the node is closed"));
         let (reply, servers) = oneshot::channel();
-        self.shared.client.send(Listing(service, reply)).await.map_err(|_| closed())?;
+        self.shared().client.send(Listing(service, reply)).await.map_err(|_| closed())?;
         servers.await.map_err(|_| closed())
     }
 
@@ -196,7 +199,7 @@ impl Node {
 
     /// What this node has counted since it was opened; zeros once it is closed.
     pub async fn counters(&self) -> Counters {
-        self.shared.client.send(Count).await.unwrap_or_default()
+        self.shared().client.send(Count).await.unwrap_or_default()
     }
 
     /// Serves until the program is told to stop (SIGTERM or SIGINT), then drains and closes.
@@ -222,7 +225,7 @@ impl Node {
     /// them out.
     pub async fn drain(&self, within: Duration) -> DrainReport {
         let (reply, report) = oneshot::channel();
-        if self.shared.server.send(DrainServer(within, reply)).await.is_err() {
+        if self.shared().server.send(DrainServer(within, reply)).await.is_err() {
             return DrainReport::default();
         }
         report.await.unwrap_or_default()
@@ -230,36 +233,44 @@ impl Node {
 
     /// Ends every call, flushes what is on its way, and detaches. Later calls are *not sent*.
     pub async fn close(&self) {
-        self.shared.closing.cancel();
-        self.shared.closed.cancelled().await;
+        self.shared().closing.cancel();
+        self.shared().closed.cancelled().await;
     }
 
     /// This boot of the node.
     #[must_use]
     pub fn id(&self) -> NodeId {
-        self.shared.id
+        self.shared().id
     }
 
     /// The name under which servers know this node: `[client] identity`, or a generated one.
     #[must_use]
     pub fn identity(&self) -> &str {
-        &self.shared.identity
+        &self.shared().identity
     }
 
     /// The id of the servers of this node: `[server] id`, or a generated one.
     #[must_use]
     pub fn server_id(&self) -> &ByteString {
-        &self.shared.server_id
+        &self.shared().server_id
     }
 
     /// What is in force.
     #[must_use]
     pub fn config(&self) -> &Config {
-        &self.shared.config
+        &self.shared().config
+    }
+
+    fn new(shared: Arc<Shared>, keep: Option<KeepOpen>) -> Self {
+        Node(Arc::new(Handle { shared, _keep: keep }))
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
     }
 
     pub(crate) fn submissions(&self) -> &Submissions {
-        &self.shared.submissions
+        &self.shared().submissions
     }
 }
 
@@ -277,9 +288,9 @@ async fn stop_signal() -> std::io::Result<()> {
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Node")
-            .field("id", &self.shared.id)
-            .field("identity", &self.shared.identity)
-            .field("transport", &self.shared.config.transport)
+            .field("id", &self.shared().id)
+            .field("identity", &self.shared().identity)
+            .field("transport", &self.shared().config.transport)
             .finish_non_exhaustive()
     }
 }

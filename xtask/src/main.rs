@@ -1,2 +1,41 @@
-//! placeholder
-fn main() {}
+//! The chores of this repository.
+//!
+//!     cargo xtask test     everything that must hold before a change lands
+//!
+//! It needs nothing but cargo: what else the steps use is found or installed first, and named.
+
+mod examples;
+mod steps;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+usage: cargo xtask COMMAND
+
+  test    finds or installs what the tests need, then runs formatting, clippy, all tests,
+          doc tests, every example, and the documentation, each with warnings denied
+  help    this
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words[..] {
+        ["test"] => steps::test(),
+        ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            Ok(())
+        }
+        _ => {
+            eprint!("{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("\nxtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

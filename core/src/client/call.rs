@@ -88,7 +88,7 @@ struct About {
 }
 
 enum State {
-    Built(Box<Built>),
+    Built(Built),
     Sent { id: CallId, outcome: oneshot::Receiver<Reply> },
     Done,
 }
@@ -121,7 +121,7 @@ impl<T, X: Ending> Call<T, X> {
             headers: Headers::new(),
         };
         let about = About { node, service, method, idempotent: traits.idempotent };
-        Call { state: State::Built(Box::new(built)), about, decode, ending: PhantomData }
+        Call { state: State::Built(built), about, decode, ending: PhantomData }
     }
 
     fn option(mut self, set: impl FnOnce(&mut Built)) -> Self {

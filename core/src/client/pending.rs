@@ -1,7 +1,7 @@
 //! Every call of this node that has no outcome yet: pure decisions, driven by the client actor.
 
+use std::collections::VecDeque;
 use std::collections::hash_map::Entry as Slot;
-use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
 use bytestring::ByteString;
@@ -11,6 +11,7 @@ use super::routes::{Routes, ServiceIndex};
 use super::{NewCall, Reply, Target};
 use crate::deadlines::Deadlines;
 use crate::event::Event;
+use crate::table::Table;
 use crate::transport::{Address, Outbound, PeerId, Watch};
 use crate::wire::{Announcement, CallFrame, CallId, CallOptions, Failure, Frame, Reason};
 
@@ -32,13 +33,13 @@ const MAX_RETRIES: u8 = 2;
 /// ```
 #[derive(Debug)]
 pub(crate) struct Pending {
-    calls: HashMap<CallId, Call>,
+    calls: Table<CallId, Call>,
     /// Ids in their order; some have ended. The first live one is the lowest open.
     order: VecDeque<CallId>,
     deadlines: Deadlines<CallId>,
     pub(crate) routes: Routes,
     /// Peers, and the largest payload that each of them takes.
-    peers: HashMap<PeerId, u64>,
+    peers: Table<PeerId, u64>,
     budget: RetryBudget,
     bounds: Bounds,
     bytes: usize,
@@ -110,11 +111,11 @@ impl Call {
 impl Pending {
     pub(crate) fn new(bounds: Bounds) -> Self {
         Pending {
-            calls: HashMap::new(),
+            calls: Table::default(),
             order: VecDeque::new(),
             deadlines: Deadlines::new(),
             routes: Routes::default(),
-            peers: HashMap::new(),
+            peers: Table::default(),
             budget: RetryBudget::new(),
             bounds,
             bytes: 0,
@@ -233,7 +234,8 @@ impl Pending {
                     attempt: call.retries,
                     headers: new.headers.clone(),
                     ..CallOptions::default()
-                },
+                }
+                .into_frame(),
                 params: new.params.clone(),
             })
         };
@@ -706,7 +708,7 @@ mod tests {
         table.up(2);
         let sent = table.sent();
         let (2, Frame::Call(call)) = &sent[0] else { panic!("{sent:?}") };
-        assert_eq!((call.id, call.options.attempt), (id, 1));
+        assert_eq!((call.id, call.options.as_ref().unwrap().attempt), (id, 1));
         table.answer(2, id);
         assert!(again.try_recv().unwrap().is_ok());
     }

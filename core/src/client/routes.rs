@@ -1,17 +1,18 @@
 //! Who serves what, and which server gets the next call.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytestring::ByteString;
 
 use crate::event::{Event, ServerInfo};
+use crate::table::Table;
 use crate::transport::PeerId;
 use crate::wire::{Announcement, CallId, ServerState};
 
 /// The services this node calls, and their servers.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
-    index: HashMap<ByteString, ServiceIndex>,
+    index: Table<ByteString, ServiceIndex>,
     services: Vec<ServiceRoutes>,
     /// Announcements of services nobody called here are taken too.
     pub(crate) everything: bool,

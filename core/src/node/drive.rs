@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use actix::Addr;
-use futures::StreamExt;
 use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
@@ -83,16 +82,25 @@ async fn read(
     server: &Addr<ServerActor>,
     events: &broadcast::Sender<Event>,
 ) -> String {
-    let mut chunks = stream.ready_chunks(READ_BATCH);
-    while let Some(chunk) = chunks.next().await {
+    loop {
         let (mut for_client, mut for_server) = (Vec::new(), Vec::new());
-        let mut lost = None;
-        for inbound in chunk {
-            match inbound {
-                Ok(inbound) => sort(inbound, &mut for_client, &mut for_server, events),
-                Err(error) => lost = Some(error.to_string()),
+        let lost = poll_fn(|cx| {
+            for read in 0..READ_BATCH {
+                match stream.as_mut().poll_next(cx) {
+                    Poll::Ready(Some(Ok(inbound))) => {
+                        sort(inbound, &mut for_client, &mut for_server, events);
+                    }
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(error.to_string())),
+                    Poll::Ready(None) => {
+                        return Poll::Ready(Some("the transport ended it".to_owned()));
+                    }
+                    Poll::Pending if read == 0 => return Poll::Pending,
+                    Poll::Pending => break,
+                }
             }
-        }
+            Poll::Ready(None)
+        })
+        .await;
         // Awaited: the mailboxes are bounded, and so is what is read ahead of the actors.
         if !for_client.is_empty() && client.send(ClientFrames(for_client)).await.is_err() {
             return "the client actor ended".to_owned();
@@ -107,7 +115,6 @@ async fn read(
             room.notified().await;
         }
     }
-    "the transport ended it".to_owned()
 }
 
 /// Each actor gets what is for it, in its order; what is for both goes to both.
@@ -186,7 +193,9 @@ impl Writer {
             }
             match self.outgoing.poll_swap(&mut self.spare, cx) {
                 Poll::Ready(true) => {
-                    self.batch.extend(self.spare.drain(..));
+                    // Neither direction moves an item, and both vectors keep their memory.
+                    let taken = std::mem::take(&mut self.spare);
+                    self.spare = std::mem::replace(&mut self.batch, taken.into()).into();
                     room.notify_waiters();
                 }
                 Poll::Ready(false) => return Poll::Ready(Ok(())),

@@ -42,7 +42,7 @@ pub(super) async fn start(
         std::thread::Builder::new().name("farcall-node".into()).spawn(move || {
             System::new().block_on(async move {
                 let started = start_here(config, transport, passive).await;
-                let closed = started.as_ref().ok().map(|node| node.shared.closed.clone());
+                let closed = started.as_ref().ok().map(|node| node.shared().closed.clone());
                 let _ = reply.send(started);
                 if let Some(closed) = closed {
                     closed.cancelled().await;
@@ -118,7 +118,7 @@ async fn start_here(
             closed: closed.clone(),
         });
         shared = Some(Arc::clone(&made));
-        ServerActor::new(Node { shared: made, _keep: None }, out.clone())
+        ServerActor::new(Node::new(made, None), out.clone())
     });
     let shared = shared.expect("`create` runs its closure before it returns");
     LOCAL.with(|local| {
@@ -137,7 +137,7 @@ async fn start_here(
         closing: closing.clone(),
         closed: shared.closed.clone(),
     }));
-    Ok(Node { shared, _keep: Some(Arc::new(KeepOpen(closing))) })
+    Ok(Node::new(shared, Some(KeepOpen(closing))))
 }
 
 thread_local! {

@@ -1,6 +1,5 @@
 //! The server actor: admits calls, begins their handlers, and sends their outcomes.
 
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -21,6 +20,7 @@ use crate::node::Node;
 use crate::params::Params;
 use crate::queue::{Sender, queue};
 use crate::service::{Descriptor, IntoService, Outcome, Service};
+use crate::table::Table;
 use crate::transport::{Address, Credentials, Outbound, PeerId, ServeError};
 use crate::value;
 use crate::wire::{Announcement, CallFrame, CallId, Failure, Frame, Hello, Reason, ServerState};
@@ -29,9 +29,9 @@ use crate::wire::{Announcement, CallFrame, CallId, Failure, Frame, Hello, Reason
 pub(crate) struct ServerActor {
     node: Node,
     services: Vec<Served>,
-    index: HashMap<ByteString, usize>,
+    index: Table<ByteString, usize>,
     /// Services that the transport has not made reachable yet.
-    opening: HashMap<ByteString, Opening>,
+    opening: Table<ByteString, Opening>,
     sessions: Sessions,
     deadlines: Deadlines<CallKey>,
     timer: Option<(Instant, SpawnHandle)>,
@@ -46,7 +46,7 @@ pub(crate) struct ServerActor {
 struct Served {
     service: Rc<dyn Service>,
     descriptor: Descriptor,
-    methods: HashMap<ByteString, usize>,
+    methods: Table<ByteString, usize>,
     scope: Rc<Serving>,
     announcement: Announcement,
     admission: Admission<Waiting>,
@@ -61,9 +61,17 @@ struct Opening {
 
 /// A call in the backlog.
 struct Waiting {
-    peer: PeerId,
+    caller: Rc<Caller>,
+    /// The method's place in the descriptor.
+    method: usize,
     call: CallFrame,
     deadline: Instant,
+}
+
+impl Waiting {
+    fn key(&self) -> CallKey {
+        (self.caller.peer, self.call.id)
+    }
 }
 
 /// A handler that was a task of its own is done.
@@ -82,8 +90,7 @@ struct Drain {
 /// A deadline further away than this is none; it keeps sums of time within range.
 const LONGEST: Duration = Duration::from_secs(400 * 24 * 3600);
 
-/// Parameters of waiting calls below this are copied, so that a small call does not keep the large
-/// buffer alive in which it arrived.
+/// Parameters below this are copied when their call has to wait.
 const COMPACT_BELOW: usize = 4096;
 
 /// What came in on the link for the serving side, in its order.
@@ -122,8 +129,8 @@ impl ServerActor {
         ServerActor {
             node,
             services: Vec::new(),
-            index: HashMap::new(),
-            opening: HashMap::new(),
+            index: Table::default(),
+            opening: Table::default(),
             sessions: Sessions::default(),
             deadlines: Deadlines::new(),
             timer: None,
@@ -170,11 +177,9 @@ impl ServerActor {
         if one_way {
             return;
         }
-        let own = self.node.config().limits.max_message_bytes;
-        let limit = self.sessions.get(peer).map_or(own, |to| to.max_message_bytes.min(own));
         let frame = match outcome {
-            Ok(value) if value.len() > limit => {
-                let size = value.len();
+            Ok(value) if value.len() > self.limit(peer, value.len()) => {
+                let (size, limit) = (value.len(), self.limit(peer, value.len()));
                 let message = format!(
                     "the method ran, but its result takes {size} bytes, the limit is {limit} \
                      (limits.max_message_bytes, the lower of both sides)"
@@ -182,47 +187,49 @@ impl ServerActor {
                 Frame::Failure { id, failure: Failure::new(Reason::ResultTooLarge, message) }
             }
             Ok(value) => Frame::Answer { id, value },
-            Err(failure) => Frame::Failure { id, failure: bounded(failure, limit) },
+            Err(failure) => {
+                let limit = self.limit(peer, usize::MAX);
+                Frame::Failure { id, failure: bounded(failure, limit) }
+            }
         };
         self.send(peer, frame);
     }
 
+    /// The most that a payload of this size for this peer may take.
+    fn limit(&self, peer: PeerId, size: usize) -> usize {
+        // No node may be configured to take less than this, so small answers need no look-up.
+        if size <= 1024 {
+            return 1024;
+        }
+        let own = self.node.config().limits.max_message_bytes;
+        self.sessions.get(peer).map_or(own, |to| to.max_message_bytes.min(own))
+    }
+
     fn call(&mut self, peer: PeerId, call: CallFrame, now: Instant) {
         let key = (peer, call.id);
-        if self.sessions.has(key) {
+        // Without a session its end was in this very batch.
+        let Some(session) = self.sessions.get(peer) else { return };
+        if session.has(call.id) {
             let reason = format!("it sent {} twice", call.id);
             self.batch.push(Outbound::Disconnect { peer, reason });
             return;
         }
-        let at = match self.find(&call) {
-            Ok(at) => at,
-            Err(failure) => {
-                if !call.options.one_way {
-                    self.fail(key, failure);
-                }
-                return;
-            }
+        let caller = Rc::clone(&session.caller);
+        let one_way = call.is_one_way();
+        let (at, method) = match self.find(&call) {
+            Ok(found) => found,
+            Err(failure) => return self.reply(key, one_way, Err(failure)),
         };
         let deadline = now + call.time_left.min(LONGEST);
-        let keep = |mut waiting: Waiting| {
-            if waiting.call.params.len() < COMPACT_BELOW {
-                waiting.call.params = Bytes::copy_from_slice(&waiting.call.params);
-                waiting.call.service = waiting.call.service.to_string().into();
-                waiting.call.method = waiting.call.method.to_string().into();
-            }
-            waiting
-        };
-        let one_way = call.options.one_way;
-        match self.services[at].admission.admit(Waiting { peer, call, deadline }, keep) {
+        let waiting = Waiting { caller, method, call, deadline };
+        match self.services[at].admission.admit(waiting, compact) {
             Admitted::Run(waiting) => self.run(at, waiting),
             Admitted::Waits => {
                 self.sessions.put(key, Stage::Waiting { service: at });
                 self.watch_deadline(key, deadline);
             }
             Admitted::Busy { retry_after } => {
-                if !one_way {
-                    self.fail(key, self.busy(at, retry_after));
-                }
+                self.reply(key, one_way, Err(self.busy(at, retry_after)));
             }
         }
     }
@@ -242,8 +249,8 @@ impl ServerActor {
         failure
     }
 
-    /// The service a call is for, if the call may begin there.
-    fn find(&self, call: &CallFrame) -> Result<usize, Failure> {
+    /// The service and the method a call is for, if it may begin there.
+    fn find(&self, call: &CallFrame) -> Result<(usize, usize), Failure> {
         let Some(at) = self.index.get(&call.service).copied() else {
             let known = self.index.keys().map(|name| &**name);
             return Err(unknown(Reason::UnknownService, "service", &call.service, known));
@@ -253,39 +260,35 @@ impl ServerActor {
             let message = format!("server `{}` is about to stop", served.scope.server);
             return Err(Failure::new(Reason::Draining, message));
         }
-        if !served.methods.contains_key(&call.method) {
+        let Some(method) = served.methods.get(&call.method).copied() else {
             let known = served.methods.keys().map(|name| &**name);
             let what = format!("method of `{}`", call.service);
             return Err(unknown(Reason::UnknownMethod, &what, &call.method, known));
-        }
+        };
         if call.time_left.is_zero() {
             return Err(Failure::new(Reason::Expired, "its deadline had passed on arrival"));
         }
-        if call.options.task.is_some() {
-            let message = "this server has no ledger to record tasks in";
-            return Err(Failure::new(Reason::Unsupported, message));
+        match &call.options {
+            Some(options) if options.task.is_some() => {
+                let message = "this server has no ledger to record tasks in";
+                Err(Failure::new(Reason::Unsupported, message))
+            }
+            Some(options) if options.streams != 0 => {
+                Err(Failure::new(Reason::Unsupported, "this server takes no streams"))
+            }
+            _ => Ok((at, method)),
         }
-        if call.options.streams != 0 {
-            return Err(Failure::new(Reason::Unsupported, "this server takes no streams"));
-        }
-        Ok(at)
     }
 
     /// Runs a call that was admitted, and those that its end lets run.
     fn run(&mut self, at: usize, first: Waiting) {
         let mut next = Some(first);
-        while let Some(Waiting { peer, call, deadline }) = next.take() {
-            let key = (peer, call.id);
-            let one_way = call.options.one_way;
-            let Some(caller) = self.sessions.get(peer).map(|session| Rc::clone(&session.caller))
-            else {
-                // Its session ended in this very batch.
-                next = self.services[at].admission.finished();
-                continue;
-            };
+        while let Some(waiting) = next.take() {
+            let key = waiting.key();
+            let Waiting { caller, method, call, deadline } = waiting;
+            let one_way = call.is_one_way();
+            let options = call.options.map(|options| *options).unwrap_or_default();
             let served = &self.services[at];
-            let method = served.methods[&call.method];
-            let options = call.options;
             let context = CallContext::new(
                 Rc::clone(&served.scope),
                 caller,
@@ -294,11 +297,10 @@ impl ServerActor {
                 deadline,
                 options.attempt,
             );
-            let params = Params::new(call.params);
-            match begin(&*served.service, method, params, context.clone()) {
+            match begin(&*served.service, method, Params::new(call.params), context.clone()) {
                 Begun::Done(outcome) => {
                     self.reply(key, one_way, outcome);
-                    next = self.services[at].admission.finished();
+                    next = self.next(at);
                 }
                 Begun::Pending(handler) => {
                     let ended = self.ended.clone();
@@ -316,6 +318,16 @@ impl ServerActor {
         }
     }
 
+    /// A running call has ended: the one whose turn it is now.
+    fn next(&mut self, at: usize) -> Option<Waiting> {
+        if let Some(drain) = &mut self.drain {
+            drain.finished += 1;
+        }
+        let next = self.services[at].admission.finished()?;
+        self.sessions.take(next.key());
+        Some(next)
+    }
+
     fn watch_deadline(&mut self, key: CallKey, deadline: Instant) {
         let sessions = &self.sessions;
         let live = self.services.iter().map(|it| it.admission.running() + it.admission.waiting());
@@ -324,11 +336,7 @@ impl ServerActor {
 
     /// A call's place is free.
     fn free(&mut self, at: usize) {
-        if let Some(drain) = &mut self.drain {
-            drain.finished += 1;
-        }
-        if let Some(next) = self.services[at].admission.finished() {
-            self.sessions.take((next.peer, next.call.id));
+        if let Some(next) = self.next(at) {
             self.run(at, next);
         }
     }
@@ -340,11 +348,11 @@ impl ServerActor {
         }
     }
 
-    fn cancel_stage(&mut self, (peer, id): CallKey, stage: Stage) {
+    fn cancel_stage(&mut self, key: CallKey, stage: Stage) {
         match stage {
             Stage::Waiting { service } => {
                 let admission = &mut self.services[service].admission;
-                admission.remove(|waiting| waiting.peer == peer && waiting.call.id == id);
+                admission.remove(|waiting| waiting.key() == key);
             }
             Stage::Running(running) => {
                 running.context.cancel();
@@ -580,6 +588,17 @@ impl ServerActor {
             ServerInbound::Serving(service, result) => self.serving(&service, result),
         }
     }
+}
+
+/// Readies a call for waiting: a small one is not to keep the large buffer alive in which it came.
+fn compact(mut waiting: Waiting) -> Waiting {
+    let call = &mut waiting.call;
+    if call.params.len() < COMPACT_BELOW {
+        call.params = Bytes::copy_from_slice(&call.params);
+        call.service = call.service.to_string().into();
+        call.method = call.method.to_string().into();
+    }
+    waiting
 }
 
 fn encode<T: serde::Serialize>(value: T) -> Outcome {

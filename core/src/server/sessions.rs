@@ -1,10 +1,10 @@
 //! Clients of this node, and the calls that each of them has here: pure bookkeeping.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
 use crate::context::{Caller, Context};
+use crate::table::Table;
 use crate::transport::PeerId;
 use crate::wire::CallId;
 
@@ -14,7 +14,7 @@ pub(crate) type CallKey = (PeerId, CallId);
 /// All sessions.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
-    sessions: HashMap<PeerId, Session>,
+    sessions: Table<PeerId, Session>,
 }
 
 /// One client.
@@ -23,7 +23,7 @@ pub(crate) struct Session {
     pub(crate) caller: Rc<Caller>,
     /// The largest payload it takes.
     pub(crate) max_message_bytes: usize,
-    calls: HashMap<CallId, Stage>,
+    calls: Table<CallId, Stage>,
 }
 
 /// Where a call stands that was not answered in the turn it came.
@@ -43,10 +43,18 @@ pub(crate) struct Running {
     pub(crate) abort: tokio::task::AbortHandle,
 }
 
+impl Session {
+    /// Whether a call of this id is here: a peer may not send one twice.
+    pub(crate) fn has(&self, id: CallId) -> bool {
+        !self.calls.is_empty() && self.calls.contains_key(&id)
+    }
+}
+
 impl Sessions {
     pub(crate) fn peer_up(&mut self, caller: Caller, max_message_bytes: usize) {
         let peer = caller.peer;
-        let session = Session { caller: Rc::new(caller), max_message_bytes, calls: HashMap::new() };
+        let session =
+            Session { caller: Rc::new(caller), max_message_bytes, calls: Table::default() };
         self.sessions.insert(peer, session);
     }
 
@@ -60,9 +68,9 @@ impl Sessions {
         self.sessions.get(&peer)
     }
 
-    /// Whether the call is here already: a peer that sends one id twice.
+    /// Whether the call is here.
     pub(crate) fn has(&self, (peer, id): CallKey) -> bool {
-        self.sessions.get(&peer).is_some_and(|session| session.calls.contains_key(&id))
+        self.sessions.get(&peer).is_some_and(|session| session.has(id))
     }
 
     /// The call has come to this stage.

@@ -271,11 +271,11 @@ impl Reader<'_> {
         })
     }
 
-    fn options(&mut self) -> Result<CallOptions, WireError> {
-        let mut options = CallOptions::default();
+    fn options(&mut self) -> Result<Option<Box<CallOptions>>, WireError> {
         if self.null()? {
-            return Ok(options);
+            return Ok(None);
         }
+        let mut options = CallOptions::default();
         self.map("options", |r, key| {
             match key {
                 "one_way" => options.one_way = r.d.bool()?,
@@ -288,7 +288,7 @@ impl Reader<'_> {
             }
             Ok(true)
         })?;
-        Ok(options)
+        Ok(options.into_frame())
     }
 
     fn headers(&mut self) -> Result<Headers, WireError> {

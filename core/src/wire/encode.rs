@@ -70,7 +70,7 @@ fn head(frame: &Frame, e: &mut Encoder<Buffer<'_>>) -> Written {
         Frame::Call(call) => {
             e.array(8)?.u64(kind::CALL)?.u64(call.id.0)?.u64(call.low.0)?;
             e.u64(micros(call.time_left))?.str(&call.service)?.str(&call.method)?;
-            options(&call.options, e)?;
+            options(call.options.as_deref(), e)?;
         }
         Frame::Started { id, credit } => {
             e.array(3)?.u64(kind::STARTED)?.u64(id.0)?.u64(*credit)?;
@@ -172,11 +172,11 @@ fn announcement(it: &Announcement, e: &mut Encoder<Buffer<'_>>) -> Written {
     Ok(())
 }
 
-fn options(it: &CallOptions, e: &mut Encoder<Buffer<'_>>) -> Written {
-    if it.is_empty() {
+fn options(it: Option<&CallOptions>, e: &mut Encoder<Buffer<'_>>) -> Written {
+    let Some(it) = it else {
         e.null()?;
         return Ok(());
-    }
+    };
     let entries = [
         it.one_way,
         it.attempt != 0,

@@ -162,8 +162,8 @@ pub struct CallFrame {
     pub service: ByteString,
     /// The method's name.
     pub method: ByteString,
-    /// What most calls do without.
-    pub options: CallOptions,
+    /// What most calls do without, and then takes no room: frames are moved a few times on their way.
+    pub options: Option<Box<CallOptions>>,
     /// The parameters: a CBOR array (by position) or map (by name).
     pub params: Bytes,
 }
@@ -186,10 +186,18 @@ pub struct CallOptions {
 }
 
 impl CallOptions {
-    /// Whether there is nothing in it, so that it travels as one byte.
+    /// In the form that a frame holds: nothing, if nothing is set.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == CallOptions::default()
+    pub fn into_frame(self) -> Option<Box<CallOptions>> {
+        (self != CallOptions::default()).then(|| Box::new(self))
+    }
+}
+
+impl CallFrame {
+    /// Whether no outcome is wanted.
+    #[must_use]
+    pub fn is_one_way(&self) -> bool {
+        self.options.as_ref().is_some_and(|options| options.one_way)
     }
 }
 

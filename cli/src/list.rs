@@ -1,0 +1,339 @@
+//! `farcall list`: live services, servers, clients, and load.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use farcall_core::{Error, Event, Node, NodeStatus, Reason, ServerInfo, ServiceStatus};
+use futures::FutureExt;
+use futures::future::join_all;
+use serde::Serialize;
+
+use crate::args::ListArgs;
+use crate::columns::columns;
+use crate::exit::{Exit, Status};
+use crate::terminal::Terminal;
+
+/// What `--json` prints; these names stay as they are.
+#[derive(Debug, Default, PartialEq, Serialize)]
+struct Listing {
+    transport: String,
+    namespace: String,
+    /// Whether every server that can be found is listed.
+    complete: bool,
+    servers: Vec<Server>,
+    clients: Vec<Client>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+struct Server {
+    service: String,
+    server: String,
+    epoch: u64,
+    /// `ready`, `draining` or `unresponsive`.
+    state: String,
+    /// Calls that run; unknown if the server did not say.
+    running: Option<usize>,
+    /// Calls that wait.
+    waiting: Option<usize>,
+    concurrency: u64,
+    backlog: u64,
+    /// How many clients are connected to its node.
+    clients: Option<usize>,
+    /// Why the server's load is not known.
+    problem: Option<String>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+struct Client {
+    identity: String,
+    uid: Option<u32>,
+    pid: Option<u32>,
+    /// The ids of the servers it is connected to.
+    servers: Vec<String>,
+}
+
+/// What came of asking a server how it is.
+enum Answer {
+    Status(NodeStatus),
+    /// It left while it was asked.
+    Gone,
+    Silent,
+    Failed(String),
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The node is closed, or the answer cannot be written.
+pub(crate) async fn run(
+    node: &Node,
+    args: &ListArgs,
+    terminal: &mut Terminal<'_>,
+) -> Result<Status, Exit> {
+    let (found, complete) = look(node, args).await?;
+    let asked = found.into_iter().map(|server| async {
+        let answer = ask(node, &server, args.timeout).await;
+        (server, answer)
+    });
+    let answers = join_all(asked).await;
+
+    let config = node.config();
+    let mut listing = listing(answers, node.identity(), args.timeout);
+    listing.transport.clone_from(&config.transport);
+    listing.namespace = config.namespace.to_string();
+    listing.complete = complete;
+    if !complete {
+        let time = args.timeout;
+        terminal.note(format_args!(
+            "the look at the servers did not end within {time:?}: one of them may hang"
+        ));
+    } else if listing.servers.is_empty() {
+        let of = args.service.iter().map(|service| format!(" of `{service}`")).collect::<String>();
+        let Listing { transport, namespace, .. } = &listing;
+        terminal.note(format_args!(
+            "no servers{of} in namespace `{namespace}` (transport {transport})"
+        ));
+    }
+    if args.json {
+        let json = serde_json::to_string_pretty(&listing);
+        terminal.answer(json.expect("keys are text, and writing to memory works"))?;
+    } else if !listing.servers.is_empty() {
+        terminal.answer(tables(&listing))?;
+    }
+    Ok(Status::Done)
+}
+
+/// The servers there are, and whether they are all. One that hangs before it has said who it is keeps
+/// the look from its end, and must not hide the others.
+async fn look(node: &Node, args: &ListArgs) -> Result<(Vec<ServerInfo>, bool), Error> {
+    let mut events = node.events();
+    let whole = async {
+        match &args.service {
+            Some(service) => node.servers(service.as_str()).await,
+            None => node.all_servers().await,
+        }
+    };
+    if let Ok(found) = tokio::time::timeout(args.timeout, whole).await {
+        return Ok((found?, true));
+    }
+    let mut found = BTreeMap::new();
+    while let Some(Some(event)) = events.next().now_or_never() {
+        match event {
+            Event::ServerUp(server) | Event::ServerDraining(server) => {
+                found.insert((server.service.clone(), server.peer), server);
+            }
+            Event::ServerDown { server, .. } => {
+                found.remove(&(server.service, server.peer));
+            }
+            _ => {}
+        }
+    }
+    Ok((found.into_values().collect(), false))
+}
+
+async fn ask(node: &Node, server: &ServerInfo, timeout: Duration) -> Answer {
+    match tokio::time::timeout(timeout, node.status(server.peer)).await {
+        Ok(Ok(status)) => Answer::Status(status),
+        Ok(Err(error)) => match error.reason() {
+            Reason::PeerGone | Reason::ServerLost => Answer::Gone,
+            Reason::DeadlineExceeded => Answer::Silent,
+            _ => Answer::Failed(error.details().message.clone()),
+        },
+        Err(_) => Answer::Silent,
+    }
+}
+
+/// Brings the answers together; `own` is the identity of the client that asked, which is none of
+/// those to be listed.
+fn listing(answers: Vec<(ServerInfo, Answer)>, own: &str, timeout: Duration) -> Listing {
+    type Key = (String, Option<u32>, Option<u32>);
+    let mut servers = Vec::new();
+    let mut clients: BTreeMap<Key, Vec<String>> = BTreeMap::new();
+    for (info, answer) in answers {
+        let mut server = Server {
+            service: info.service.to_string(),
+            server: info.server.to_string(),
+            epoch: info.epoch,
+            state: info.state.as_str().to_owned(),
+            running: None,
+            waiting: None,
+            concurrency: info.concurrency,
+            backlog: info.backlog,
+            clients: None,
+            problem: None,
+        };
+        match answer {
+            Answer::Gone => continue,
+            Answer::Silent => {
+                server.state = "unresponsive".to_owned();
+                server.problem = Some(format!("no answer within {timeout:?}"));
+            }
+            Answer::Failed(problem) => server.problem = Some(problem),
+            Answer::Status(status) => {
+                let mut own_load = status.services.iter();
+                let of = |it: &&_| is_of(it, &info);
+                if let Some(load) = own_load.find(of) {
+                    server.state.clone_from(&load.state);
+                    server.running = Some(load.running);
+                    server.waiting = Some(load.waiting);
+                }
+                let mut connected: Vec<Key> = status
+                    .clients
+                    .into_iter()
+                    .filter(|client| client.identity != own)
+                    .map(|client| (client.identity, client.uid, client.pid))
+                    .collect();
+                // A client of two services of one node has two sessions there.
+                connected.sort_unstable();
+                connected.dedup();
+                server.clients = Some(connected.len());
+                for key in connected {
+                    let of = clients.entry(key).or_default();
+                    if !of.contains(&server.server) {
+                        of.push(server.server.clone());
+                    }
+                }
+            }
+        }
+        servers.push(server);
+    }
+    servers.sort_by(|a, b| (&a.service, &a.server).cmp(&(&b.service, &b.server)));
+    let client = |((identity, uid, pid), servers)| Client { identity, uid, pid, servers };
+    let clients = clients.into_iter().map(client).collect();
+    Listing { servers, clients, ..Listing::default() }
+}
+
+fn is_of(load: &ServiceStatus, info: &ServerInfo) -> bool {
+    info.service == *load.service && info.server == *load.server
+}
+
+/// Two tables, for people.
+fn tables(listing: &Listing) -> String {
+    let unknown = || "?".to_owned();
+    let of = |value: Option<usize>, limit: u64| match value {
+        Some(value) => format!("{value}/{limit}"),
+        None => format!("?/{limit}"),
+    };
+    let servers: Vec<_> = listing
+        .servers
+        .iter()
+        .map(|it| {
+            [
+                it.service.clone(),
+                it.server.clone(),
+                it.state.clone(),
+                of(it.running, it.concurrency),
+                of(it.waiting, it.backlog),
+                it.clients.map_or_else(unknown, |count| count.to_string()),
+                it.problem.clone().unwrap_or_default(),
+            ]
+        })
+        .collect();
+    let heads = ["SERVICE", "SERVER", "STATE", "RUNNING", "WAITING", "CLIENTS", ""];
+    let mut tables = columns(heads, &servers);
+    if listing.clients.is_empty() {
+        return tables;
+    }
+    let number = |id: Option<u32>| id.map_or_else(unknown, |id| id.to_string());
+    let clients: Vec<_> = listing
+        .clients
+        .iter()
+        .map(|it| [it.identity.clone(), number(it.pid), number(it.uid), it.servers.join(" ")])
+        .collect();
+    tables.push_str("\n\n");
+    tables.push_str(&columns(["CLIENT", "PID", "UID", "CONNECTED TO"], &clients));
+    tables
+}
+
+#[cfg(test)]
+mod tests {
+    use farcall_core::transport::PeerId;
+    use farcall_core::wire::{NodeId, ServerState};
+    use farcall_core::{ClientStatus, Config, Functions, Memory, block_on};
+
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(2);
+
+    fn info(service: &str, server: &str) -> ServerInfo {
+        ServerInfo {
+            service: service.into(),
+            server: server.into(),
+            epoch: 7,
+            node: NodeId::generate(),
+            state: ServerState::Ready,
+            concurrency: 8,
+            backlog: 9,
+            peer: PeerId(1),
+            in_flight: 0,
+        }
+    }
+
+    fn client(identity: &str) -> ClientStatus {
+        ClientStatus { identity: identity.into(), uid: Some(1000), pid: None }
+    }
+
+    fn busy(service: &str, server: &str, clients: &[&str]) -> Answer {
+        let load = ServiceStatus {
+            service: service.into(),
+            server: server.into(),
+            state: "draining".into(),
+            running: 3,
+            ..ServiceStatus::default()
+        };
+        let clients = clients.iter().map(|identity| client(identity)).collect();
+        Answer::Status(NodeStatus { services: vec![load], clients, ..NodeStatus::default() })
+    }
+
+    #[test]
+    fn servers_and_clients_are_listed_once_each() {
+        let answers = vec![
+            (info("text", "b"), Answer::Silent),
+            (info("calc", "b"), busy("calc", "b", &["me", "x", "x"])),
+            (info("calc", "a"), busy("calc", "a", &["x", "me"])),
+            (info("calc", "c"), Answer::Gone),
+        ];
+        let listing = listing(answers, "me", TIMEOUT);
+        assert_eq!(
+            tables(&listing),
+            "SERVICE  SERVER  STATE         RUNNING  WAITING  CLIENTS\n\
+             calc     a       draining      3/8      0/9      1\n\
+             calc     b       draining      3/8      0/9      1\n\
+             text     b       unresponsive  ?/8      ?/9      ?        no answer within 2s\n\
+             \n\
+             CLIENT  PID  UID   CONNECTED TO\n\
+             x       ?    1000  b a"
+        );
+    }
+
+    #[test]
+    fn names_in_json_stay_as_they_are() {
+        let listing = listing(vec![(info("calc", "a"), busy("calc", "a", &["x"]))], "me", TIMEOUT);
+        assert_eq!(
+            serde_json::to_string(&listing).unwrap(),
+            r#"{"transport":"","namespace":"","complete":false,"servers":[{"service":"calc","server":"a","epoch":7,"state":"draining","running":3,"waiting":0,"concurrency":8,"backlog":9,"clients":1,"problem":null}],"clients":[{"identity":"x","uid":1000,"pid":null,"servers":["a"]}]}"#
+        );
+    }
+
+    #[test]
+    fn a_node_that_serves_is_found_and_the_one_that_asks_is_not() {
+        let mut answers = Vec::new();
+        block_on(async {
+            let memory = Memory::new();
+            let server = Node::open_with(Config::default(), memory.transport()).await.unwrap();
+            server.serve(Functions::new("calc").add("one", || 1)).await.unwrap();
+            let node = Node::open_with(Config::default(), memory.transport()).await.unwrap();
+            let args = ListArgs { service: None, timeout: TIMEOUT, json: true };
+            let mut notes = Vec::new();
+            let mut terminal = Terminal::new(&mut answers, &mut notes);
+            assert_eq!(run(&node, &args, &mut terminal).await.unwrap(), Status::Done);
+            assert!(notes.is_empty());
+        });
+        let listing: serde_json::Value = serde_json::from_slice(&answers).unwrap();
+        assert_eq!(listing["namespace"], "default");
+        assert_eq!(listing["complete"], true);
+        assert_eq!(listing["servers"][0]["service"], "calc");
+        assert_eq!(listing["servers"][0]["running"], 0);
+        assert_eq!(listing["clients"], serde_json::json!([]));
+    }
+}

@@ -1,0 +1,7 @@
+//! The program as scripts and people meet it: arguments in, status and text out.
+
+mod configuration;
+mod program;
+mod server;
+mod servers;
+mod usage;

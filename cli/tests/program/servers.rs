@@ -1,0 +1,152 @@
+//! `farcall list` and `farcall call`, with servers and without.
+
+use std::process::Stdio;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::program::{Program, has};
+use crate::server::{Server, ServerProcess};
+
+#[test]
+fn a_list_of_nothing_is_no_failure() {
+    let program = Program::new("namespace = 'test'");
+    let outcome = program.run(&["list"]);
+    assert_eq!((outcome.status, &*outcome.answers), (0, ""));
+    assert_eq!(outcome.notes, "no servers in namespace `test` (transport unix)\n");
+    let outcome = program.run(&["list", "--json", "calc"]);
+    assert_eq!(outcome.json()["servers"], serde_json::json!([]));
+    has(&outcome.notes, "no servers of `calc`");
+}
+
+#[test]
+fn servers_are_listed_with_their_load_and_clients() {
+    let program = Program::new("");
+    let one = Server::start(&program.sockets(), &[("FARCALL_SERVER__ID", "one")]);
+    let two = Server::start(&program.sockets(), &[("FARCALL_SERVER__ID", "two")]);
+    let list = program.run(&["list"]).answer();
+    let lines: Vec<Vec<&str>> =
+        list.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["SERVICE", "SERVER", "STATE", "RUNNING", "WAITING", "CLIENTS"]);
+    assert_eq!(lines[1], ["calc", "one", "ready", "0/256", "0/1024", "0"]);
+    assert_eq!(lines[2], ["calc", "two", "ready", "0/256", "0/1024", "0"]);
+    assert_eq!(lines.len(), 3, "the program does not list itself: {list}");
+
+    drop(one);
+    let mut caller = program.command(&["call", "calc", "never"]).spawn().unwrap();
+    two.wait_started();
+    let list = program.run(&["list", "--json", "calc"]).json();
+    assert_eq!(list["servers"][0]["running"], 1, "{list}");
+    assert_eq!(list["clients"][0]["pid"], caller.id());
+    assert_eq!(list["clients"][0]["servers"][0], "two");
+    caller.kill().unwrap();
+    caller.wait().unwrap();
+}
+
+#[test]
+fn a_result_is_an_answer() {
+    let program = Program::new("");
+    let _server = Server::start(&program.sockets(), &[("FARCALL_SERVER__ID", "one")]);
+    assert_eq!(program.run(&["call", "calc", "add", "1", "2"]).answer(), "3\n");
+    assert_eq!(program.run(&["call", "calc", "add", "b=-2", "a=1"]).answer(), "-1\n");
+    let three = program.run(&["call", "--count", "3", "--raw", "calc", "whoami"]).answer();
+    assert_eq!(three, "one\none\none\n");
+}
+
+#[test]
+fn bytes_come_from_files_and_standard_input() {
+    let program = Program::new("");
+    program.write("image", "\u{0}png");
+    let _server = Server::start(&program.sockets(), &[]);
+    let echo = |argument| ["call", "--raw", "calc", "echo", argument];
+    assert_eq!(program.run(&echo("@image")).answer(), "\u{0}png");
+    assert_eq!(program.run_from(&echo("@-"), "image").answer(), "\u{0}png");
+    has(&program.run(&echo("@absent")).failure(2), "No such file");
+}
+
+#[test]
+fn a_failure_of_the_method_is_status_one() {
+    let program = Program::new("");
+    let _server = Server::start(&program.sockets(), &[]);
+    let notes = program.run(&["call", "calc", "div", "1", "0"]).failure(1);
+    assert_eq!(notes, "error: calc.div: returned an error: division by zero\n");
+    has(&program.run(&["call", "calc", "boom"]).failure(1), "error: calc.boom: failed: ");
+}
+
+#[test]
+fn what_would_fail_again_is_status_two() {
+    let program = Program::new("");
+    let _server = Server::start(&program.sockets(), &[]);
+    has(&program.run(&["call", "calc", "ad", "1", "2"]).failure(2), "did you mean `add`?");
+    has(&program.run(&["call", "calc", "add", "1", "x"]).failure(2), "found `x`");
+    has(&program.run(&["call", "calc", "add", "1"]).failure(2), "takes     add(a: i64, b: i64)");
+}
+
+#[test]
+fn a_call_that_nobody_could_take_is_status_three() {
+    let program = Program::new("[client]\nwait_for_server = '1ms'");
+    let notes = program.run(&["call", "calc", "add", "1", "2"]).failure(3);
+    assert!(notes.starts_with("error: calc.add: not sent: no server of `calc`"), "{notes}");
+
+    let one_at_a_time = [("FARCALL_SERVER__CONCURRENCY", "1"), ("FARCALL_SERVER__BACKLOG", "0")];
+    let server = Server::start(&program.sockets(), &one_at_a_time);
+    let mut caller = program.command(&["call", "calc", "never"]).spawn().unwrap();
+    server.wait_started();
+    let notes = program.run(&["call", "calc", "add", "1", "2"]).failure(3);
+    assert!(notes.starts_with("error: calc.add: refused: "), "{notes}");
+    caller.kill().unwrap();
+    caller.wait().unwrap();
+}
+
+#[test]
+fn a_deadline_is_status_four() {
+    let program = Program::new("[client]\nwait_for_server = '1h'");
+    let call = ["call", "--timeout", "50ms", "calc", "never"];
+    has(&program.run(&call).failure(4), "not sent: the deadline came");
+    let server = Server::start(&program.sockets(), &[]);
+    has(&program.run(&["call", "--timeout", "1s", "calc", "never"]).failure(4), "outcome unknown");
+    server.wait_cancelled();
+}
+
+#[test]
+fn a_lost_server_is_status_five() {
+    let program = Program::new("[client]\nwait_for_server = '20s'");
+    let _server = ServerProcess::start(&program.sockets());
+    let notes = program.run(&["call", "calc", "die"]).failure(5);
+    has(&notes, "calc.die: outcome unknown: ");
+}
+
+#[test]
+fn a_server_that_comes_late_is_waited_for() {
+    let program = Program::new("[client]\nwait_for_server = '20s'");
+    let call = program.command(&["call", "calc", "add", "1", "2"]).stdout(Stdio::piped()).spawn();
+    let _server = Server::start(&program.sockets(), &[]);
+    assert_eq!(call.unwrap().wait_with_output().unwrap().stdout, b"3\n");
+}
+
+#[test]
+fn ctrl_c_cancels_the_call() {
+    let program = Program::new("");
+    let server = Server::start(&program.sockets(), &[]);
+    let mut caller = program.command(&["call", "calc", "never"]).spawn().unwrap();
+    server.wait_started();
+    let pid = Pid::from_child(&caller);
+    kill_process(pid, Signal::INT).unwrap();
+    assert_eq!(caller.wait().unwrap().code(), Some(130));
+    server.wait_cancelled();
+}
+
+#[test]
+fn a_server_that_hangs_does_not_hide_the_others() {
+    let program = Program::new("");
+    let hanging = ServerProcess::start(&program.sockets());
+    let id = program.command(&["call", "--raw", "calc", "whoami"]).output().unwrap().stdout;
+    assert!(!id.is_empty(), "it is up");
+    hanging.stop();
+    let _server = Server::start(&program.sockets(), &[("FARCALL_SERVER__ID", "well")]);
+    let outcome = program.run(&["list", "--timeout", "300ms", "--json"]);
+    let list = outcome.json();
+    assert_eq!((outcome.status, &list["complete"]), (0, &false.into()), "{list}");
+    let well = list["servers"].as_array().unwrap().iter().find(|it| it["server"] == "well");
+    assert_eq!(well.unwrap()["state"], "ready");
+    assert_eq!(program.run(&["call", "calc", "add", "1", "2"]).answer(), "3\n");
+}

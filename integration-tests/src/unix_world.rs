@@ -1,0 +1,93 @@
+//! A folder for sockets, and server processes that go with it.
+
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use farcall::transport::Transport;
+use farcall::unix::{Unix, UnixConfig};
+use farcall_testkit::{Options, Remote, SERVICE, World};
+use tempfile::TempDir;
+
+/// Nobody but the test is in here.
+#[derive(Debug)]
+pub struct UnixWorld {
+    folder: TempDir,
+    server: &'static str,
+}
+
+impl UnixWorld {
+    /// A world of its own, whose servers are this program.
+    #[must_use]
+    pub fn new(server: &'static str) -> Self {
+        UnixWorld { folder: tempfile::tempdir().expect("a temporary folder"), server }
+    }
+
+    /// The folder of its sockets.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Where a server's socket lies.
+    #[must_use]
+    pub fn socket(&self, options: &Options) -> PathBuf {
+        let folder = self.path().join(options.namespace).join(SERVICE);
+        folder.join(format!("{}.sock", options.id))
+    }
+}
+
+impl World for UnixWorld {
+    fn transport(&self) -> Box<dyn Transport> {
+        let config = UnixConfig { socket_dir: self.path().to_owned(), ..UnixConfig::default() };
+        Box::new(Unix::new(config))
+    }
+
+    fn start(&self, options: &Options) -> Box<dyn Remote> {
+        let child = Command::new(self.server)
+            .env("FARCALL_TRANSPORT", "unix")
+            .env("FARCALL_UNIX__SOCKET_DIR", self.path())
+            .envs(options.variables())
+            .stdin(Stdio::piped())
+            .spawn();
+        Box::new(Process(child.expect("the server's program starts")))
+    }
+
+    fn garbage(&self, options: &Options) -> bool {
+        let socket = self.socket(options);
+        for round in 0..100_u8 {
+            let mut stream = UnixStream::connect(&socket).expect("the server listens");
+            for frame in 0..100_u8 {
+                let bytes = [0, 0, 0, 6, round, frame, 0xff, 0x00, 0x9f, frame ^ round];
+                // The server hangs up in the middle of it, as it should.
+                if stream.write_all(&bytes).is_err() {
+                    break;
+                }
+            }
+        }
+        true
+    }
+}
+
+#[derive(Debug)]
+struct Process(Child);
+
+impl Remote for Process {
+    fn kill(&mut self) {
+        self.0.kill().expect("it is our child");
+        self.0.wait().expect("it is our child");
+    }
+
+    fn terminate(&mut self) {
+        let kill = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
+        assert!(kill.expect("`kill` is there").success());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

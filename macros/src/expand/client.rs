@@ -1,0 +1,133 @@
+//! The client: a method for each of the trait's, with the same parameters, that makes a call.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+
+use super::server::timeout;
+use super::{hidden, local, place, support};
+use crate::model::{Method, Param, ParamKind, Returns, Service, plain};
+
+/// `CalcClient`.
+pub(super) fn client(service: &Service) -> TokenStream {
+    let support = support(service);
+    let (vis, item, name) = (&service.item.vis, &service.item.ident, &service.name);
+    let client = service.companion("Client");
+    let hidden = hidden(service);
+    let lints = &service.lints;
+    let methods = service.methods.iter().map(|method| call(method, service));
+
+    let about = format!(
+        "Calls the service `{name}`; its methods are those of [`{item}`]. Clones are cheap and \
+         call the same service."
+    );
+    let new = format!("A client of the service `{name}` in the node's namespace.");
+    let from = format!(
+        "Calls whatever `client` calls, which should be a [`{item}`]: a service of another name, or \
+         one certain server."
+    );
+    quote! {
+        #[doc = #about]
+        #hidden
+        #[derive(::core::clone::Clone, ::core::fmt::Debug)]
+        #vis struct #client {
+            client: #support::Client,
+        }
+
+        #(#lints)*
+        impl #client {
+            #[doc = #new]
+            #[must_use]
+            #vis fn new(node: &#support::Node) -> Self {
+                Self { client: #support::Client::new(node, #name) }
+            }
+
+            /// The client by names that this one is made of.
+            #[must_use]
+            #vis fn client(&self) -> &#support::Client {
+                &self.client
+            }
+
+            #(#methods)*
+        }
+
+        impl ::core::convert::From<#support::Client> for #client {
+            #[doc = #from]
+            fn from(client: #support::Client) -> Self {
+                Self { client }
+            }
+        }
+    }
+}
+
+/// A method that encodes its arguments and makes the call.
+fn call(method: &Method, service: &Service) -> TokenStream {
+    let support = support(service);
+    let vis = &service.item.vis;
+    let [params, about] = ["params", "about"].map(local);
+    let mut ident = method.ident.clone();
+    ident.set_span(place(&ident));
+    let attrs = &method.attrs;
+    let docs = method.docs.is_empty().then(|| {
+        let docs = format!("Calls `{}`.", method.name);
+        quote!(#[doc = #docs])
+    });
+    let parameters = method.travelling().map(|param| {
+        let (ident, ty) = (&param.ident, &param.ty);
+        quote!(#ident: #ty)
+    });
+
+    let count = method.travelling().count();
+    let mutability = (count > 0).then(|| quote!(mut));
+    let writes = method.travelling().map(|param| write(param, &support));
+    let Returns { ty, bytes, error } = &method.returns;
+    let decode = if *bytes {
+        quote!(#support::value::decode_bytes)
+    } else {
+        quote_spanned!(place(ty)=> <#ty as #support::Data>::__decode)
+    };
+    let (ending, make) = match error {
+        None => {
+            (quote!(#support::CallError), quote!(#support::Client::typed::<_, #support::CallError>))
+        }
+        Some(error) => (
+            quote!(#support::MethodError<#error>),
+            quote_spanned!(place(error)=> <#error as #support::Data>::__call),
+        ),
+    };
+    let (name, idempotent, timeout) = (&method.name, method.idempotent, timeout(method));
+    quote! {
+        #(#attrs)*
+        #docs
+        #vis fn #ident(&self, #(#parameters),*) -> #support::Call<#ty, #ending> {
+            let #mutability #params = #support::ParamsWriter::positions(#count);
+            #(#writes)*
+            let #about =
+                #support::Method { name: #name, idempotent: #idempotent, timeout: #timeout };
+            #make(&self.client, &#about, #params, #decode)
+        }
+    }
+}
+
+/// Encodes an argument.
+fn write(param: &Param, support: &TokenStream) -> TokenStream {
+    let (ident, name, params) = (&param.ident, plain(&param.ident), local("params"));
+    let data = |ty| quote_spanned!(place(ty)=> <#ty as #support::Data>);
+    match &param.kind {
+        ParamKind::Context => TokenStream::new(),
+        ParamKind::Owned => {
+            let data = data(&param.ty);
+            quote!(#data::__write(&#ident, #name, &mut #params);)
+        }
+        ParamKind::Lent(ty) => {
+            let data = data(ty);
+            quote!(#data::__write(#ident, #name, &mut #params);)
+        }
+        ParamKind::LentList(item) => {
+            let data = data(item);
+            quote!(#data::__write_list(#ident, #name, &mut #params);)
+        }
+        ParamKind::LentText => quote!(#params.push(#name, #ident);),
+        ParamKind::Bytes => quote!(#params.push_bytes(&#ident);),
+        ParamKind::LentBytes => quote!(#params.push_bytes(#ident);),
+    }
+}

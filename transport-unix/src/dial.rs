@@ -1,0 +1,173 @@
+//! Keeps this node connected to one socket, as long as there is one.
+
+use std::cell::{Cell, RefCell};
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::rc::Rc;
+
+use bytestring::ByteString;
+use farcall_core::transport::Credentials;
+use farcall_core::wire::Announcement;
+use tokio::net::UnixStream;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+
+use crate::backoff::{Backoff, random};
+use crate::discovery::FirstLook;
+use crate::hub::Hub;
+use crate::lock;
+use crate::paths::ServerPaths;
+use crate::session::{self, Side};
+
+/// A server that was found.
+#[derive(Debug)]
+pub(crate) struct Dial {
+    service: ByteString,
+    server: ByteString,
+    paths: ServerPaths,
+    state: Cell<State>,
+    /// The looks that are not over before this server was met or could not be.
+    looks: RefCell<Vec<Rc<FirstLook>>>,
+    /// The socket that was tried last.
+    tried: Cell<Option<SocketFile>>,
+    again: Notify,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// A connection is being made.
+    Trying,
+    /// It is up.
+    Met,
+    /// It could not be made or has ended; another one follows.
+    Waiting,
+    /// It may still be up, and none follows.
+    Over,
+}
+
+/// Which of the sockets that have had a path it is: device, inode, and when it was made.
+type SocketFile = (u64, u64, i64, i64);
+
+impl Dial {
+    pub(crate) fn new(service: &str, server: &str, paths: ServerPaths) -> Self {
+        Dial {
+            service: service.into(),
+            server: server.into(),
+            paths,
+            state: Cell::new(State::Trying),
+            looks: RefCell::default(),
+            tried: Cell::new(None),
+            again: Notify::new(),
+        }
+    }
+
+    /// Where it connects to.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.paths.socket
+    }
+
+    /// Whether this is what the server should say of itself.
+    pub(crate) fn is_of(&self, announcement: &Announcement) -> bool {
+        announcement.service == self.service && announcement.server == self.server
+    }
+
+    /// The socket was seen: a look waits for it if it is being tried, and one that is new is tried
+    /// at once.
+    pub(crate) fn seen(&self, looks: Vec<Rc<FirstLook>>) {
+        match self.state.get() {
+            State::Trying => self.looks.borrow_mut().extend(looks),
+            State::Met | State::Over => {}
+            State::Waiting => {
+                if socket_file(self.socket()) != self.tried.get() {
+                    self.again.notify_one();
+                }
+            }
+        }
+    }
+
+    /// The server has said that it is gone: there is nothing to come back to.
+    pub(crate) fn ends(&self) {
+        self.state.set(State::Over);
+    }
+
+    /// The server has announced itself.
+    pub(crate) fn has_met(&self) {
+        self.state.set(State::Met);
+        self.looks.take();
+    }
+}
+
+/// Connects, again and again, until the socket is gone.
+pub(crate) async fn keep(hub: Rc<Hub>, dial: Rc<Dial>) {
+    let began = Instant::now();
+    let mut backoff = Backoff::new();
+    let mut told = String::new();
+    loop {
+        let tried = Instant::now();
+        dial.state.set(State::Trying);
+        dial.tried.set(socket_file(dial.socket()));
+        let trouble = match connect(&hub, &dial).await {
+            Ok((socket, credentials)) => {
+                let side = Side::Client(Rc::clone(&dial));
+                let outcome = session::run(&hub, socket, credentials, side).await;
+                // One that was thrown out at once comes back no faster each time.
+                if outcome.was_up && tried.elapsed() > Backoff::LAST {
+                    backoff.reset();
+                }
+                outcome.reason
+            }
+            Err(error) => match error.kind() {
+                ErrorKind::NotFound => break,
+                ErrorKind::ConnectionRefused => match lock::bury(&dial.paths) {
+                    Ok(true) => {
+                        tracing::debug!(socket = %dial.socket().display(), "removed a dead socket");
+                        break;
+                    }
+                    Ok(false) => error.to_string(),
+                    Err(denied) => format!("{error}, and cannot tell whether it is dead: {denied}"),
+                },
+                // Its queue of connections is full, so it lives: a first look waits for it.
+                ErrorKind::WouldBlock if began.elapsed() < hub.limits.handshake => {
+                    sleep(backoff.next(random())).await;
+                    continue;
+                }
+                _ => error.to_string(),
+            },
+        };
+        if hub.is_closing() || dial.state.get() == State::Over {
+            break;
+        }
+        dial.state.set(State::Waiting);
+        dial.looks.take();
+        if told != trouble {
+            let (server, service) = (&dial.server, &dial.service);
+            tracing::info!(%server, %service, %trouble, "not connected to a server");
+            told = trouble;
+        }
+        tokio::select! {
+            () = sleep(backoff.next(random())) => {}
+            () = dial.again.notified() => backoff.reset(),
+        }
+    }
+    hub.discovery.forget(&dial);
+}
+
+async fn connect(hub: &Hub, dial: &Dial) -> io::Result<(UnixStream, Credentials)> {
+    let socket = UnixStream::connect(dial.socket()).await?;
+    let credentials = session::credentials(&socket)?;
+    if !credentials.uid.is_some_and(|uid| hub.allow.admits(uid)) {
+        let who = session::who(&credentials);
+        return Err(io::Error::new(
+            ErrorKind::PermissionDenied,
+            format!("it belongs to {who}, whom [unix] allow_uids does not list"),
+        ));
+    }
+    Ok((socket, credentials))
+}
+
+fn socket_file(path: &Path) -> Option<SocketFile> {
+    let found = fs::symlink_metadata(path).ok()?;
+    Some((found.dev(), found.ino(), found.ctime(), found.ctime_nsec()))
+}

@@ -1,0 +1,262 @@
+//! Finds servers: every socket in the folders of the services that are watched.
+//!
+//! The operating system tells of changes; if it cannot (it gives each user only so many watchers),
+//! the folders are looked through several times a second.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytestring::ByteString;
+use farcall_core::transport::{Inbound, Watch};
+use notify::event::{EventKind, ModifyKind};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use crate::dial::{self, Dial};
+use crate::folder;
+use crate::hub::Hub;
+use crate::paths::{self, ServerPaths};
+
+/// How often folders are looked through when nobody tells of changes.
+const POLL: Duration = Duration::from_millis(200);
+
+/// What is watched, and what was found.
+#[derive(Debug, Default)]
+pub(crate) struct Discovery {
+    services: RefCell<BTreeSet<ByteString>>,
+    everything: Cell<bool>,
+    /// Watches whose first look has not begun.
+    fresh: RefCell<Vec<Watch>>,
+    is_running: Cell<bool>,
+    /// There is something to look for. Notified from the watcher's thread.
+    news: Arc<Notify>,
+    /// By socket.
+    dials: RefCell<HashMap<PathBuf, Rc<Dial>>>,
+}
+
+impl Discovery {
+    /// The socket is gone; another that appears there is a new one.
+    pub(crate) fn forget(&self, dial: &Rc<Dial>) {
+        let mut dials = self.dials.borrow_mut();
+        if dials.get(dial.socket()).is_some_and(|known| Rc::ptr_eq(known, dial)) {
+            dials.remove(dial.socket());
+        }
+    }
+
+    pub(crate) fn end(&self) {
+        let dials = self.dials.take();
+        // Dropped without a borrow: with it end the looks.
+        drop(dials);
+    }
+}
+
+/// The first look of a watch: over when the last of the servers it found has let go of this.
+#[derive(Debug)]
+pub(crate) struct FirstLook {
+    hub: Weak<Hub>,
+    watch: Watch,
+}
+
+impl FirstLook {
+    fn is_for(&self, service: &str) -> bool {
+        match &self.watch {
+            Watch::Service(watched) => watched == service,
+            Watch::Everything => true,
+        }
+    }
+}
+
+impl Drop for FirstLook {
+    fn drop(&mut self) {
+        if let Some(hub) = self.hub.upgrade().filter(|hub| !hub.is_closing()) {
+            hub.inbox.push(Inbound::Watching(self.watch.clone()));
+        }
+    }
+}
+
+/// Begins to watch; asking again is answered again.
+pub(crate) fn watch(hub: &Rc<Hub>, watch: Watch) {
+    let discovery = &hub.discovery;
+    match &watch {
+        Watch::Service(service) => {
+            discovery.services.borrow_mut().insert(service.clone());
+        }
+        Watch::Everything => discovery.everything.set(true),
+    }
+    discovery.fresh.borrow_mut().push(watch);
+    discovery.news.notify_one();
+    if !discovery.is_running.replace(true) {
+        hub.tasks.spawn(run(Rc::clone(hub)));
+    }
+}
+
+async fn run(hub: Rc<Hub>) {
+    let news = Arc::clone(&hub.discovery.news);
+    let mut folders = Folders::new(Arc::clone(&news));
+    loop {
+        match folders.poll_every() {
+            None => news.notified().await,
+            // What comes of the timeout is the same look.
+            Some(every) => drop(timeout(every, news.notified()).await),
+        }
+        let looks: Vec<_> = hub
+            .discovery
+            .fresh
+            .take()
+            .into_iter()
+            .map(|watch| Rc::new(FirstLook { hub: Rc::downgrade(&hub), watch }))
+            .collect();
+        look(&hub, &mut folders, &looks);
+    }
+}
+
+/// Looks through all folders and dials what is new in them.
+fn look(hub: &Rc<Hub>, folders: &mut Folders, looks: &[Rc<FirstLook>]) {
+    let mut services = hub.discovery.services.borrow().clone();
+    if hub.discovery.everything.get() {
+        for name in folders.list(hub, hub.paths.namespace()) {
+            if let Some(service) = name.to_str().filter(|name| paths::is_service(name)) {
+                services.insert(service.into());
+            }
+        }
+    }
+    for service in services {
+        let folder = match hub.paths.service(&service) {
+            Ok(folder) => folder,
+            Err(error) => {
+                folders.complain(Path::new(&*service), &error);
+                continue;
+            }
+        };
+        let looks = || looks.iter().filter(|look| look.is_for(&service)).cloned().collect();
+        for name in folders.list(hub, &folder) {
+            if let Some(server) = paths::server_id(&name)
+                && let Ok(paths) = hub.paths.server(&service, server)
+                && is_socket(&paths.socket)
+            {
+                found(hub, &service, server, paths, looks());
+            }
+        }
+    }
+}
+
+fn found(
+    hub: &Rc<Hub>,
+    service: &str,
+    server: &str,
+    paths: ServerPaths,
+    looks: Vec<Rc<FirstLook>>,
+) {
+    let mut dials = hub.discovery.dials.borrow_mut();
+    if let Some(dial) = dials.get(&paths.socket) {
+        return dial.seen(looks);
+    }
+    let dial = Rc::new(Dial::new(service, server, paths));
+    dial.seen(looks);
+    dials.insert(dial.socket().to_owned(), Rc::clone(&dial));
+    hub.tasks.spawn(dial::keep(Rc::clone(hub), dial));
+}
+
+fn is_socket(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
+}
+
+/// The folders that are watched.
+struct Folders {
+    /// `None`: nobody tells of changes.
+    watcher: Option<RecommendedWatcher>,
+    watched: HashMap<PathBuf, FolderId>,
+    /// Folders that cannot be used, each told of once.
+    complained: HashSet<PathBuf>,
+}
+
+/// Which of the folders that have had a path it is: device, inode, and when it was made, since file
+/// systems use inodes again.
+type FolderId = (u64, u64, Option<SystemTime>);
+
+impl Folders {
+    fn new(news: Arc<Notify>) -> Self {
+        let watcher = watcher(news).map_err(|error| cannot_watch(&error)).ok();
+        Folders { watcher, watched: HashMap::new(), complained: HashSet::new() }
+    }
+
+    fn poll_every(&self) -> Option<Duration> {
+        // A folder that is not there, and not ours to make, may appear.
+        (self.watcher.is_none() || !self.complained.is_empty()).then_some(POLL)
+    }
+
+    /// Names of the files in a folder, which is made and watched first: what appears after this is
+    /// told of.
+    fn list(&mut self, hub: &Hub, folder: &Path) -> Vec<std::ffi::OsString> {
+        let made = folder::ensure_within(hub.paths.socket_dir(), folder, &hub.allow);
+        let listed = made.map_err(io::Error::other).and_then(|()| {
+            self.watch(folder)?;
+            fs::read_dir(folder)
+        });
+        match listed {
+            Ok(files) => {
+                self.complained.remove(folder);
+                files.filter_map(|file| Some(file.ok()?.file_name())).collect()
+            }
+            Err(error) => {
+                self.complain(folder, &error);
+                Vec::new()
+            }
+        }
+    }
+
+    fn watch(&mut self, folder: &Path) -> io::Result<()> {
+        let found = fs::metadata(folder)?;
+        let id = (found.dev(), found.ino(), found.created().ok());
+        if self.watched.get(folder) == Some(&id) {
+            return Ok(());
+        }
+        if let Some(watcher) = &mut self.watcher {
+            // One that was removed and made again is another folder; the old watch may be gone.
+            let _ = watcher.unwatch(folder);
+            if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
+                cannot_watch(&error);
+                self.watcher = None;
+            }
+        }
+        self.watched.insert(folder.to_owned(), id);
+        Ok(())
+    }
+
+    fn complain(&mut self, folder: &Path, error: &dyn std::fmt::Display) {
+        if self.complained.insert(folder.to_owned()) {
+            tracing::error!(folder = %folder.display(), %error, "cannot look for servers");
+        }
+    }
+}
+
+/// A watcher whose thread does nothing but say that there is news.
+fn watcher(news: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
+    notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Looking through a folder is an event as well, and must not lead to another look.
+        let is_news = event.as_ref().map_or(true, |event| {
+            event.need_rescan()
+                || matches!(
+                    event.kind,
+                    EventKind::Create(_)
+                        | EventKind::Remove(_)
+                        | EventKind::Modify(ModifyKind::Name(_))
+                )
+        });
+        if is_news {
+            news.notify_one();
+        }
+    })
+}
+
+fn cannot_watch(error: &notify::Error) {
+    tracing::warn!(%error, every = ?POLL, "nobody tells of new sockets; looking for them instead");
+}

@@ -1,0 +1,147 @@
+//! What has come in and core has not taken yet.
+//!
+//! The inbox is bounded by asking first: whoever is about to read from a socket, or to accept
+//! another connection, waits for room. So a flood stays in the sockets of those who send it. What
+//! follows from things already admitted (a session's end, frames that come back) is always taken.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::task::{Context, Poll, Waker};
+
+use farcall_core::transport::Inbound;
+
+/// Bytes of frames beyond which nothing more is read.
+const BYTES: usize = 1024 * 1024;
+/// Events beyond which nothing more is read.
+const EVENTS: usize = 16 * 1024;
+
+#[derive(Default)]
+pub(crate) struct Inbox {
+    events: RefCell<VecDeque<Inbound>>,
+    bytes: Cell<usize>,
+    closed: Cell<bool>,
+    /// Who takes the events.
+    taker: Cell<Option<Waker>>,
+    /// Those who wait for room.
+    waiting: RefCell<Vec<Waker>>,
+}
+
+impl Inbox {
+    pub(crate) fn push(&self, event: Inbound) {
+        self.bytes.set(self.bytes.get() + weight(&event));
+        self.events.borrow_mut().push_back(event);
+        self.wake_taker();
+    }
+
+    /// Nothing follows but what is there.
+    pub(crate) fn close(&self) {
+        self.closed.set(true);
+        self.wake_taker();
+    }
+
+    pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Inbound>> {
+        let event = self.events.borrow_mut().pop_front();
+        let Some(event) = event else {
+            if self.closed.get() {
+                return Poll::Ready(None);
+            }
+            self.taker.set(Some(cx.waker().clone()));
+            return Poll::Pending;
+        };
+        self.bytes.set(self.bytes.get() - weight(&event));
+        // Only at half: a reader woken for each event taken would read in crumbs.
+        if self.is_below(2) {
+            self.waiting.borrow_mut().drain(..).for_each(Waker::wake);
+        }
+        Poll::Ready(Some(event))
+    }
+
+    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_below(1) {
+            return Poll::Ready(());
+        }
+        let mut waiting = self.waiting.borrow_mut();
+        if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            waiting.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    pub(crate) async fn room(&self) {
+        poll_fn(|cx| self.poll_room(cx)).await;
+    }
+
+    fn is_below(&self, part: usize) -> bool {
+        self.bytes.get() < BYTES / part && self.events.borrow().len() < EVENTS / part
+    }
+
+    fn wake_taker(&self) {
+        if let Some(taker) = self.taker.take() {
+            taker.wake();
+        }
+    }
+}
+
+fn weight(event: &Inbound) -> usize {
+    match event {
+        Inbound::Frame { frame, .. } => frame.weight(),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use farcall_core::transport::PeerId;
+    use farcall_core::wire::{CallId, Frame};
+    use futures::task::noop_waker;
+
+    use super::*;
+
+    fn frame(len: usize) -> Inbound {
+        let frame = Frame::Answer { id: CallId(1), value: Bytes::from(vec![0; len]) };
+        Inbound::Frame { from: PeerId(1), frame, receipt: None }
+    }
+
+    fn with_context<T>(run: impl FnOnce(&mut Context<'_>) -> T) -> T {
+        run(&mut Context::from_waker(&noop_waker()))
+    }
+
+    #[test]
+    fn room_comes_back_when_half_is_taken() {
+        let inbox = Inbox::default();
+        with_context(|cx| {
+            for _ in 0..4 {
+                assert!(inbox.poll_room(cx).is_ready());
+                inbox.push(frame(BYTES / 4));
+            }
+            assert!(inbox.poll_room(cx).is_pending());
+            assert!(inbox.poll_next(cx).is_ready());
+            assert!(inbox.poll_room(cx).is_ready(), "three quarters are taken");
+            assert_eq!(inbox.waiting.borrow().len(), 1, "but who waits is left alone");
+            assert!(inbox.poll_next(cx).is_ready() && inbox.poll_next(cx).is_ready());
+            assert!(inbox.waiting.borrow().is_empty());
+        });
+    }
+
+    #[test]
+    fn many_small_events_fill_it_too() {
+        let inbox = Inbox::default();
+        for _ in 0..EVENTS {
+            inbox.push(Inbound::Rejected { reason: String::new() });
+        }
+        assert!(with_context(|cx| inbox.poll_room(cx)).is_pending());
+    }
+
+    #[test]
+    fn a_closed_inbox_gives_out_what_it_has_first() {
+        let inbox = Inbox::default();
+        inbox.push(frame(1));
+        inbox.close();
+        with_context(|cx| {
+            assert!(matches!(inbox.poll_next(cx), Poll::Ready(Some(_))));
+            assert!(matches!(inbox.poll_next(cx), Poll::Ready(None)));
+        });
+    }
+}
