@@ -53,7 +53,7 @@ impl Shape {
     fn named(name: &str, mut parameters: Vec<Shape>) -> Shape {
         let mut parameter = || parameters.pop().unwrap_or(Shape::Unknown);
         match name {
-            "String" | "str" | "char" | "ByteString" | "PathBuf" | "Path" => Shape::Text,
+            "String" | "str" | "char" | "CompactString" | "PathBuf" | "Path" => Shape::Text,
             "Bytes" | "ByteBuf" => Shape::Bytes,
             "bool" => Shape::Bool,
             "f32" | "f64" => Shape::Float,

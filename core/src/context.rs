@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytestring::ByteString;
+use compact_str::CompactString;
 use tokio_util::sync::CancellationToken;
 
 use crate::node::Node;
@@ -33,7 +33,7 @@ pub struct Context(Rc<Inner>);
 struct Inner {
     server: Rc<Serving>,
     caller: Rc<Caller>,
-    method: ByteString,
+    method: CompactString,
     headers: Headers,
     deadline: Instant,
     attempt: u8,
@@ -45,8 +45,8 @@ struct Inner {
 /// The server that runs a handler.
 pub(crate) struct Serving {
     pub(crate) node: Node,
-    pub(crate) service: ByteString,
-    pub(crate) server: ByteString,
+    pub(crate) service: CompactString,
+    pub(crate) server: CompactString,
     pub(crate) epoch: u64,
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct Serving {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Caller {
     /// The name the client gives itself: `[client] identity`. Its own word, nobody checked it.
-    pub identity: ByteString,
+    pub identity: CompactString,
     /// The client's boot.
     pub node: NodeId,
     /// The client's session with this node.
@@ -67,7 +67,7 @@ impl Context {
     pub(crate) fn new(
         server: Rc<Serving>,
         caller: Rc<Caller>,
-        method: ByteString,
+        method: CompactString,
         headers: Headers,
         deadline: Instant,
         attempt: u8,

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use bytestring::ByteString;
+use compact_str::CompactString;
 
 use crate::config::ConfigError;
 use crate::transport::{LinkError, ServeError};
@@ -45,13 +45,15 @@ pub struct Details {
     /// What happened, for people.
     pub message: String,
     /// The service called.
-    pub service: ByteString,
+    pub service: CompactString,
     /// The method called.
-    pub method: ByteString,
+    pub method: CompactString,
     /// For unknown names: the nearest that exist.
     pub nearest: Vec<String>,
     /// When the server would like a retry, if it said.
     pub retry_after: Option<Duration>,
+    /// The method's own error as one CBOR item, where the caller did not say of which type it is.
+    pub value: Option<bytes::Bytes>,
     /// The method is marked idempotent, so that repeating it does no harm.
     pub idempotent: bool,
 }
@@ -71,11 +73,11 @@ impl CallError {
     /// Sorts a failure by its reason's class.
     pub(crate) fn new(
         failure: Failure,
-        service: ByteString,
-        method: ByteString,
+        service: CompactString,
+        method: CompactString,
         idempotent: bool,
     ) -> Self {
-        let Failure { reason, message, retry_after, nearest, .. } = failure;
+        let Failure { reason, message, retry_after, nearest, value } = failure;
         let details = Box::new(Details {
             reason,
             message,
@@ -83,6 +85,7 @@ impl CallError {
             method,
             nearest,
             retry_after,
+            value,
             idempotent,
         });
         match reason.class() {

@@ -1,6 +1,6 @@
 //! What happens around a node: who comes and goes.
 
-use bytestring::ByteString;
+use compact_str::CompactString;
 
 use crate::transport::PeerId;
 use crate::wire::{Announcement, NodeId, ServerState};
@@ -9,9 +9,9 @@ use crate::wire::{Announcement, NodeId, ServerState};
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServerInfo {
     /// The service's name.
-    pub service: ByteString,
+    pub service: CompactString,
     /// The server's id.
-    pub server: ByteString,
+    pub server: CompactString,
     /// Grows with every start of this identity.
     pub epoch: u64,
     /// The boot of its node.
@@ -64,7 +64,7 @@ pub enum Event {
         /// The session.
         peer: PeerId,
         /// What the other node calls itself.
-        identity: ByteString,
+        identity: CompactString,
         /// Its boot.
         node: NodeId,
     },

@@ -26,6 +26,9 @@ pub mod transport;
 pub mod value;
 pub mod wire;
 
+#[doc(hidden)]
+#[path = "macro_support.rs"]
+pub mod __macro;
 mod byte_string;
 mod client;
 mod context;
@@ -35,9 +38,6 @@ mod error;
 mod event;
 mod functions;
 mod memory;
-#[doc(hidden)]
-#[path = "macro_support.rs"]
-pub mod __macro;
 mod nearest;
 mod node;
 mod queue;

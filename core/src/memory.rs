@@ -27,7 +27,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
-use bytestring::ByteString;
+use compact_str::CompactString;
 use futures::future::LocalBoxFuture;
 use futures::{FutureExt, Sink, Stream};
 
@@ -112,7 +112,7 @@ struct Hub {
 struct Attached {
     at: Attachment,
     inbox: Sender<Envelope>,
-    watches: HashSet<ByteString>,
+    watches: HashSet<CompactString>,
     watches_all: bool,
 }
 
@@ -124,7 +124,7 @@ struct Session {
     /// The number under which `other` knows `owner`.
     back: PeerId,
     /// The server that the session is about.
-    service: ByteString,
+    service: CompactString,
     /// Bytes that wait at the other end.
     queued: usize,
 }

@@ -1,8 +1,10 @@
 //! A program's attachment to a transport: the handle that everything begins with.
 
 mod drive;
+mod outlet;
 mod start;
 
+pub(crate) use outlet::Outlet;
 pub(crate) use start::close_local;
 
 use std::fmt;
@@ -11,7 +13,7 @@ use std::time::Duration;
 
 use actix::Addr;
 use bytes::Bytes;
-use bytestring::ByteString;
+use compact_str::CompactString;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{broadcast, oneshot};
@@ -52,8 +54,8 @@ struct Handle {
 struct Shared {
     config: Config,
     id: NodeId,
-    identity: ByteString,
-    server_id: ByteString,
+    identity: CompactString,
+    server_id: CompactString,
     submissions: Submissions,
     client: Addr<ClientActor>,
     server: Addr<ServerActor>,
@@ -135,7 +137,7 @@ impl Node {
 
     /// A client that calls a service's methods by their names.
     #[must_use]
-    pub fn client(&self, service: impl Into<ByteString>) -> Client {
+    pub fn client(&self, service: impl Into<CompactString>) -> Client {
         Client::new(self, service)
     }
 
@@ -149,7 +151,7 @@ impl Node {
     ///
     /// # Errors
     /// The node is closed.
-    pub async fn servers(&self, service: impl Into<ByteString>) -> Result<Vec<ServerInfo>> {
+    pub async fn servers(&self, service: impl Into<CompactString>) -> Result<Vec<ServerInfo>> {
         self.list(Some(service.into())).await
     }
 
@@ -161,7 +163,7 @@ impl Node {
         self.list(None).await
     }
 
-    async fn list(&self, service: Option<ByteString>) -> Result<Vec<ServerInfo>> {
+    async fn list(&self, service: Option<CompactString>) -> Result<Vec<ServerInfo>> {
         let closed = || Error::Link(LinkError::new("the node is closed"));
         let (reply, servers) = oneshot::channel();
         self.shared().client.send(Listing(service, reply)).await.map_err(|_| closed())?;
@@ -251,7 +253,7 @@ impl Node {
 
     /// The id of the servers of this node: `[server] id`, or a generated one.
     #[must_use]
-    pub fn server_id(&self) -> &ByteString {
+    pub fn server_id(&self) -> &CompactString {
         &self.shared().server_id
     }
 

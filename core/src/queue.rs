@@ -78,22 +78,6 @@ impl<T> Sender<T> {
         Ok(reader.1)
     }
 
-    /// Appends many items.
-    pub(crate) fn extend(&self, items: &mut Vec<T>) {
-        let reader = {
-            let mut inner = lock(&self.0);
-            if items.is_empty() || inner.closed {
-                items.clear();
-                return;
-            }
-            inner.waiting.append(items);
-            inner.reader.take()
-        };
-        if let Some(reader) = reader {
-            reader.wake();
-        }
-    }
-
     /// Ends the queue: what waits is still taken, nothing more comes in.
     pub(crate) fn close(&self) {
         let reader = {
@@ -104,11 +88,6 @@ impl<T> Sender<T> {
         if let Some(reader) = reader {
             reader.wake();
         }
-    }
-
-    /// How many items wait.
-    pub(crate) fn len(&self) -> usize {
-        lock(&self.0).waiting.len()
     }
 }
 

@@ -27,7 +27,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytestring::ByteString;
+use compact_str::CompactString;
 use futures::future::LocalBoxFuture;
 use futures::{Sink, Stream};
 
@@ -116,7 +116,7 @@ impl fmt::Display for PeerId {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// To whichever server of the service takes it first. Only with [`Link::shared_queue`].
-    Any(ByteString),
+    Any(CompactString),
     /// To one peer.
     Peer(PeerId),
 }
@@ -160,7 +160,7 @@ pub enum Outbound {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Watch {
     /// Those of one service.
-    Service(ByteString),
+    Service(CompactString),
     /// Those of every service of the namespace.
     Everything,
 }
@@ -216,7 +216,7 @@ pub enum Inbound {
     /// The answer to [`Outbound::Serve`].
     Serving {
         /// The service.
-        service: ByteString,
+        service: CompactString,
         /// The identity's epoch, given by the transport; or why it cannot be served.
         result: Result<u64, ServeError>,
     },
@@ -237,7 +237,7 @@ pub struct Credentials {
     /// Its process.
     pub pid: Option<u32>,
     /// The name that a proven key stands for.
-    pub name: Option<ByteString>,
+    pub name: Option<CompactString>,
 }
 
 /// Why a server could not be made reachable.
@@ -249,7 +249,7 @@ pub enum ServeError {
     IdentityTaken(String),
     /// This node serves a service of this name already.
     #[error("this node serves `{0}` already")]
-    AlreadyServed(ByteString),
+    AlreadyServed(CompactString),
     /// The names given cannot be used.
     #[error("{0}")]
     Unusable(String),

@@ -141,7 +141,9 @@ pub(crate) fn decode_next_bytes(bytes: &mut &[u8]) -> Result<Vec<u8>, ValueError
 /// Writes bytes as one byte string.
 #[must_use]
 pub fn encode_bytes(bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len() + 9);
+    // Exactly full, a vector becomes shared bytes without another allocation.
+    let head = crate::params::head_len(bytes.len() as u64);
+    let mut out = Vec::with_capacity(head + bytes.len());
     crate::params::write_head(2, bytes.len() as u64, &mut out);
     out.extend_from_slice(bytes);
     out

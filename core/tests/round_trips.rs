@@ -420,6 +420,15 @@ fn wide_integers_do_not_travel_where_serde_looks_ahead() {
 }
 
 #[test]
+fn integers_are_no_floats_and_floats_no_integers() {
+    let pair = Pair::of::<f64>();
+    let error = pair.call::<f64>("typed", (2,)).unwrap_err();
+    assert_eq!(error.reason(), Reason::WrongArguments, "{error}");
+    let error = pair.call::<i64>("typed", (2.0,)).unwrap_err();
+    assert_eq!(error.reason(), Reason::WrongResult, "{error}");
+}
+
+#[test]
 fn types_that_ask_for_a_lent_text_get_4096_bytes() {
     #[derive(Debug, PartialEq, Serialize)]
     struct Lent(String);

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use bytestring::ByteString;
 use ciborium::Value;
+use compact_str::CompactString;
 use farcall_core::params::Params;
 use farcall_core::value::{self, MAX_DEPTH, MAX_ITEMS};
 use farcall_core::wire::{
@@ -92,7 +92,9 @@ proptest! {
         let options = [b"\xa2\x61x", &item[..], b"\x67attempt\x02"].concat();
         let call = [b"\x88\x01\x01\x01\x01\x61s\x61m", &options[..], b"\x80"].concat();
         match Frame::decode(call.into()) {
-            Ok(Frame::Call(call)) => prop_assert_eq!(call.options.attempt, 2),
+            Ok(Frame::Call(call)) => {
+                prop_assert_eq!(call.options.map(|options| options.attempt), Some(2));
+            }
             other => prop_assert!(false, "{:?}", other),
         }
     }
@@ -320,7 +322,7 @@ fn call() -> impl Strategy<Value = CallFrame> {
             time_left,
             service,
             method,
-            options,
+            options: options.into_frame(),
             params,
         },
     )
@@ -389,14 +391,14 @@ fn micros() -> impl Strategy<Value = Duration> {
     any::<u64>().prop_map(Duration::from_micros)
 }
 
-fn name() -> impl Strategy<Value = ByteString> {
+fn name() -> impl Strategy<Value = CompactString> {
     let longest = Just("n".repeat(MAX_NAME_BYTES));
-    prop_oneof![9 => ".{0,60}", 1 => longest].prop_map(ByteString::from)
+    prop_oneof![9 => ".{0,60}", 1 => longest].prop_map(CompactString::from)
 }
 
-fn text() -> impl Strategy<Value = ByteString> {
+fn text() -> impl Strategy<Value = CompactString> {
     let longest = Just("t".repeat(16 * 1024));
-    prop_oneof![19 => "\\PC{0,80}", 1 => longest].prop_map(ByteString::from)
+    prop_oneof![19 => "\\PC{0,80}", 1 => longest].prop_map(CompactString::from)
 }
 
 fn payload() -> impl Strategy<Value = Bytes> {

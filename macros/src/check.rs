@@ -1,138 +1,24 @@
 //! What a service trait may not have, and what to write instead.
-//!
-//! Mistakes are collected, so that all of a trait's come out at once, each where it was made.
 
-use std::collections::{HashMap, HashSet};
-use std::fmt::Display;
+use std::collections::HashSet;
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::{
     Attribute, FnArg, GenericParam, ItemTrait, Pat, ReceiverKind, ReturnType, Safety, Signature,
     TraitItem, TraitItemFn,
 };
 
-use crate::model::{Service, plain};
+use crate::errors::Errors;
+use crate::model::plain;
 use crate::options::is_option;
 use crate::shape;
 use crate::written::written;
 
+mod names;
 mod types;
 
-/// The longest name of a service, in bytes: `config::Name::MAX_BYTES` of the core crate.
-const MAX_SERVICE_NAME_BYTES: usize = 64;
-
-/// The longest name of a method, in bytes: `wire::MAX_NAME_BYTES` of the core crate.
-const MAX_NAME_BYTES: usize = 255;
-
-/// What can be called on every client besides the methods of its trait: a method of the same name
-/// would hide it, or be hidden by it.
-const TAKEN: [&str; 6] = ["new", "from", "client", "clone", "into", "try_into"];
-
-/// The mistakes found so far.
-#[derive(Default)]
-pub(crate) struct Errors(Option<syn::Error>);
-
-impl Errors {
-    /// A mistake made in these tokens.
-    pub(crate) fn add(&mut self, at: impl ToTokens, message: impl Display) {
-        self.push(syn::Error::new_spanned(at, message));
-    }
-
-    /// A mistake made at this place.
-    pub(crate) fn add_at(&mut self, span: Span, message: impl Display) {
-        self.push(syn::Error::new(span, message));
-    }
-
-    pub(crate) fn push(&mut self, error: syn::Error) {
-        match &mut self.0 {
-            Some(errors) => errors.combine(error),
-            none => *none = Some(error),
-        }
-    }
-
-    /// Were there any?
-    pub(crate) fn any(&self) -> bool {
-        self.0.is_some()
-    }
-
-    /// Collects the mistakes found by `f`, and says whether there were any.
-    pub(crate) fn any_in<T>(&mut self, f: impl FnOnce(&mut Errors) -> T) -> (T, bool) {
-        let mut found = Errors::default();
-        let value = f(&mut found);
-        let any = found.any();
-        if let Some(error) = found.0 {
-            self.push(error);
-        }
-        (value, any)
-    }
-
-    /// The code that makes the compiler report them.
-    pub(crate) fn into_tokens(self) -> TokenStream {
-        self.0.map(syn::Error::into_compile_error).unwrap_or_default()
-    }
-
-    #[cfg(test)]
-    pub(crate) fn messages(&self) -> Vec<String> {
-        self.0.iter().flatten().map(|error| error.to_string()).collect()
-    }
-}
-
-/// The message for an option that nobody knows.
-pub(crate) fn unknown_option(attribute: &str, name: &str, accepted: &[&str]) -> String {
-    let nearest = accepted
-        .iter()
-        .map(|known| (strsim::jaro_winkler(name, known), known))
-        .filter(|(similarity, _)| *similarity > 0.7 && accepted.len() > 1)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b));
-    let hint = nearest.map(|(_, known)| format!("; did you mean `{known}`?")).unwrap_or_default();
-    let accepted: Vec<String> = accepted.iter().map(|known| format!("`{known}`")).collect();
-    format!("unknown option: `{attribute}` takes {}{hint}", accepted.join(", "))
-}
-
-/// Checks the name of a service, which becomes part of file names, addresses and keys: what
-/// `config::Name` of the core crate says.
-pub(crate) fn service_name(name: &str, span: Span, errors: &mut Errors) {
-    let stray = |c: &char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
-    let mistake = if name.is_empty() {
-        "it is empty".to_owned()
-    } else if name.starts_with('.') {
-        "it begins with a dot".to_owned()
-    } else if let Some(stray) = name.chars().find(stray) {
-        format!("it has {stray:?} in it")
-    } else if name.len() > MAX_SERVICE_NAME_BYTES {
-        format!("it takes {} bytes", name.len())
-    } else {
-        return;
-    };
-    errors.add_at(
-        span,
-        format_args!(
-            "no service can have this name, {mistake}: write `name = \"…\"` with up to \
-             {MAX_SERVICE_NAME_BYTES} of a–z, A–Z, 0–9, `-`, `_` and `.`"
-        ),
-    );
-}
-
-/// Checks the name of a method, which may be any text.
-pub(crate) fn method_name(name: &str, span: Span, errors: &mut Errors) {
-    let mistake = if name.is_empty() {
-        "it is empty".to_owned()
-    } else if let Some(control) = name.chars().find(|c| c.is_control()) {
-        format!("it has the control character {control:?} in it")
-    } else if name.len() > MAX_NAME_BYTES {
-        format!("it takes {} bytes", name.len())
-    } else {
-        return;
-    };
-    errors.add_at(
-        span,
-        format_args!(
-            "no method can have this name, {mistake}: write `name = \"…\"` with up to \
-             {MAX_NAME_BYTES} bytes of plain text"
-        ),
-    );
-}
+pub(crate) use names::{method_name, names, service_name};
 
 /// Checks all of a trait but its methods.
 pub(crate) fn item(item: &ItemTrait, errors: &mut Errors) {
@@ -318,36 +204,4 @@ fn attributes(attrs: &[Attribute], errors: &mut Errors) {
     for attr in attrs {
         errors.add(attr, "remove this attribute: parameters of a service method take none");
     }
-}
-
-/// Checks what the methods are to each other and to what is generated, and removes those that clash.
-pub(crate) fn names(service: &mut Service, errors: &mut Errors) {
-    let client = service.companion("Client");
-    let mut seen = HashMap::new();
-    service.methods.retain(|method| {
-        let ident = &method.ident;
-        let word = plain(ident);
-        if TAKEN.contains(&word.as_str()) {
-            errors.add(
-                ident,
-                format_args!(
-                    "`{client}::{word}` is taken: rename the method, and keep its name for callers \
-                     with `#[farcall(name = \"{word}\")]`"
-                ),
-            );
-            return false;
-        }
-        if let Some(first) = seen.insert(method.name.clone(), ident.clone()) {
-            errors.add(
-                ident,
-                format_args!(
-                    "callers know both `{first}` and `{ident}` as `{}`: give one of them another \
-                     name with `#[farcall(name = \"…\")]`",
-                    method.name
-                ),
-            );
-            return false;
-        }
-        true
-    });
 }

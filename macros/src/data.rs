@@ -4,7 +4,7 @@ use proc_macro2::{TokenStream, TokenTree};
 use quote::quote;
 use syn::{Attribute, Item, Meta};
 
-use crate::check::Errors;
+use crate::errors::Errors;
 use crate::options;
 use crate::parse::item_span;
 use crate::written::written;

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Item, ItemFn};
 
-use crate::check::Errors;
+use crate::errors::Errors;
 use crate::options;
 use crate::parse::item_span;
 

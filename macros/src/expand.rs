@@ -68,7 +68,7 @@ fn hidden(service: &Service) -> Option<TokenStream> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::Errors;
+    use crate::errors::Errors;
     use crate::parse;
 
     fn expanded() -> Vec<String> {

@@ -14,12 +14,14 @@
 use proc_macro::TokenStream;
 use quote::quote;
 
-use crate::check::Errors;
 use crate::entry::Entry;
+use crate::errors::Errors;
 
 mod check;
 mod data;
+mod duration;
 mod entry;
+mod errors;
 mod expand;
 mod model;
 mod options;

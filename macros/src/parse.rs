@@ -6,7 +6,8 @@ use syn::{
     parse_quote,
 };
 
-use crate::check::{self, Errors};
+use crate::check;
+use crate::errors::Errors;
 use crate::expand;
 use crate::model::{Method, Param, Service, plain};
 use crate::options::{MethodOptions, ServiceOptions, is_deprecation};

@@ -84,7 +84,6 @@ impl Serialize for Unencodable {
 /// | `header(name)` | a header's value |
 /// | `through(depth)` | calls itself `depth` times, one inside the other |
 /// | `call_back()` | calls `callback.ask` at its caller |
-#[must_use]
 pub fn contract_service() -> Functions {
     let fates = Fates::default();
     let all = || fates.clone();

@@ -59,8 +59,7 @@ impl Options {
     /// The configuration that says so.
     #[must_use]
     pub fn config(&self) -> Config {
-        let mut config = Config::default();
-        config.namespace = name(self.namespace);
+        let mut config = Config { namespace: name(self.namespace), ..Config::default() };
         config.server.id = Some(name(self.id));
         config.server.concurrency = self.concurrency;
         config.limits.max_message_bytes = self.max_message_bytes;
@@ -91,8 +90,7 @@ pub(crate) async fn client(world: &dyn World) -> Node {
 
 /// A client in a namespace of this world.
 pub(crate) async fn client_in(world: &dyn World, namespace: &str) -> Node {
-    let mut config = Config::default();
-    config.namespace = name(namespace);
+    let mut config = Config { namespace: name(namespace), ..Config::default() };
     // Long enough for a process to start on a busy machine.
     config.client.wait_for_server = Duration::from_secs(30);
     Node::open_with(config, world.transport()).await.expect("the transport opens")

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::rc::Rc;
 
-use bytestring::ByteString;
+use compact_str::CompactString;
 use farcall_core::transport::Credentials;
 use farcall_core::wire::Announcement;
 use tokio::net::UnixStream;
@@ -24,8 +24,8 @@ use crate::session::{self, Side};
 /// A server that was found.
 #[derive(Debug)]
 pub(crate) struct Dial {
-    service: ByteString,
-    server: ByteString,
+    service: CompactString,
+    server: CompactString,
     paths: ServerPaths,
     state: Cell<State>,
     /// The looks that are not over before this server was met or could not be.

@@ -13,7 +13,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytestring::ByteString;
+use compact_str::CompactString;
 use farcall_core::transport::{Inbound, Watch};
 use notify::event::{EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
@@ -31,7 +31,7 @@ const POLL: Duration = Duration::from_millis(200);
 /// What is watched, and what was found.
 #[derive(Debug, Default)]
 pub(crate) struct Discovery {
-    services: RefCell<BTreeSet<ByteString>>,
+    services: RefCell<BTreeSet<CompactString>>,
     everything: Cell<bool>,
     /// Watches whose first look has not begun.
     fresh: RefCell<Vec<Watch>>,

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use bytestring::ByteString;
+use compact_str::CompactString;
 use farcall_core::transport::{Address, Attachment, Inbound, LinkLimits, PeerId, ServeError};
 use farcall_core::wire::{Announcement, Frame, Hello, ServerState};
 use foldhash::{HashMap, HashMapExt};
@@ -27,14 +27,14 @@ pub(crate) struct Hub {
     pub(crate) paths: Paths,
     pub(crate) allow: Allow,
     pub(crate) inbox: Inbox,
-    pub(crate) buffers: Buffers,
+    pub(crate) buffers: Rc<Buffers>,
     pub(crate) ticks: Ticks,
     pub(crate) discovery: Discovery,
     pub(crate) tasks: Tasks,
     /// The servers of this node, by service.
-    pub(crate) servers: RefCell<HashMap<ByteString, Rc<Server>>>,
+    pub(crate) servers: RefCell<HashMap<CompactString, Rc<Server>>>,
     /// Services whose server is about to be reachable.
-    pub(crate) starting: RefCell<HashSet<ByteString>>,
+    pub(crate) starting: RefCell<HashSet<CompactString>>,
     sessions: RefCell<HashMap<PeerId, Rc<Session>>>,
     last_peer: Cell<u64>,
     /// Sessions with frames that nobody has tried to write.
@@ -56,7 +56,7 @@ impl Hub {
             paths,
             allow,
             inbox: Inbox::default(),
-            buffers: Buffers::default(),
+            buffers: Buffers::of_this_thread(),
             ticks: Ticks::default(),
             discovery: Discovery::default(),
             tasks: Tasks::default(),

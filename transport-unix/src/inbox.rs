@@ -9,7 +9,8 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 
-use farcall_core::transport::Inbound;
+use farcall_core::transport::{Inbound, PeerId};
+use farcall_core::wire::Frame;
 
 /// Bytes of frames beyond which nothing more is read.
 const BYTES: usize = 1024 * 1024;
@@ -28,9 +29,15 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
+    /// Adds anything but a frame.
     pub(crate) fn push(&self, event: Inbound) {
-        self.bytes.set(self.bytes.get() + weight(&event));
         self.events.borrow_mut().push_back(event);
+        self.wake_taker();
+    }
+
+    pub(crate) fn push_frame(&self, from: PeerId, frame: Frame) {
+        self.bytes.set(self.bytes.get() + frame.weight());
+        self.events.borrow_mut().push_back(Inbound::Frame { from, frame, receipt: None });
         self.wake_taker();
     }
 
@@ -49,7 +56,9 @@ impl Inbox {
             self.taker.set(Some(cx.waker().clone()));
             return Poll::Pending;
         };
-        self.bytes.set(self.bytes.get() - weight(&event));
+        if let Inbound::Frame { frame, .. } = &event {
+            self.bytes.set(self.bytes.get() - frame.weight());
+        }
         // Only at half: a reader woken for each event taken would read in crumbs.
         if self.is_below(2) {
             self.waiting.borrow_mut().drain(..).for_each(Waker::wake);
@@ -83,25 +92,17 @@ impl Inbox {
     }
 }
 
-fn weight(event: &Inbound) -> usize {
-    match event {
-        Inbound::Frame { frame, .. } => frame.weight(),
-        _ => 0,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use farcall_core::transport::PeerId;
-    use farcall_core::wire::{CallId, Frame};
+    use farcall_core::wire::CallId;
     use futures::task::noop_waker;
 
     use super::*;
 
-    fn frame(len: usize) -> Inbound {
-        let frame = Frame::Answer { id: CallId(1), value: Bytes::from(vec![0; len]) };
-        Inbound::Frame { from: PeerId(1), frame, receipt: None }
+    fn push(inbox: &Inbox, bytes: usize) {
+        let value = Bytes::from(vec![0; bytes]);
+        inbox.push_frame(PeerId(1), Frame::Answer { id: CallId(1), value });
     }
 
     fn with_context<T>(run: impl FnOnce(&mut Context<'_>) -> T) -> T {
@@ -114,7 +115,7 @@ mod tests {
         with_context(|cx| {
             for _ in 0..4 {
                 assert!(inbox.poll_room(cx).is_ready());
-                inbox.push(frame(BYTES / 4));
+                push(&inbox, BYTES / 4);
             }
             assert!(inbox.poll_room(cx).is_pending());
             assert!(inbox.poll_next(cx).is_ready());
@@ -137,7 +138,7 @@ mod tests {
     #[test]
     fn a_closed_inbox_gives_out_what_it_has_first() {
         let inbox = Inbox::default();
-        inbox.push(frame(1));
+        push(&inbox, 1);
         inbox.close();
         with_context(|cx| {
             assert!(matches!(inbox.poll_next(cx), Poll::Ready(Some(_))));

@@ -1,7 +1,7 @@
 //! Reads from one socket as much as there is at once.
 //!
-//! Small frames are read, many at a time, into a buffer that all sessions of the link share. A large
-//! frame gets memory of its own size, and is read straight into it.
+//! Small frames are read, many at a time, into a buffer that goes from session to session. A large
+//! frame gets a buffer of its own size, and is read straight into it.
 
 use std::io;
 use std::pin::pin;
@@ -11,10 +11,10 @@ use bytes::{BufMut, BytesMut};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::OwnedReadHalf;
 
-use crate::buffers::{Buffers, READ_AT_LEAST};
+use crate::buffers::{Buffers, ReadBuffer};
 use crate::framing::{Cut, Frames, cut};
 
-/// Frames from this size on are read into memory of their own.
+/// Frames from this size on are read into a buffer of their own.
 const LARGE: usize = 32 * 1024;
 /// After a large frame, the next read takes no more than this: if another large one follows, only
 /// its beginning has to be moved.
@@ -24,9 +24,9 @@ const BEGINNING: usize = 8 * 1024;
 #[derive(Debug)]
 pub(crate) struct Reader {
     socket: OwnedReadHalf,
-    buffer: BytesMut,
-    /// `buffer` holds no more than the beginning of a small frame, and has no room.
-    is_put_aside: bool,
+    buffer: ReadBuffer,
+    /// The beginning of a small frame, while the session has no buffer.
+    put_aside: BytesMut,
     after_large: bool,
 }
 
@@ -43,12 +43,17 @@ pub(crate) struct Batch {
 
 impl Reader {
     pub(crate) fn new(socket: OwnedReadHalf) -> Self {
-        Reader { socket, buffer: BytesMut::new(), is_put_aside: false, after_large: false }
+        Reader {
+            socket,
+            buffer: ReadBuffer::default(),
+            put_aside: BytesMut::new(),
+            after_large: false,
+        }
     }
 
     /// Whether the beginning of a frame is there.
     pub(crate) fn is_midway(&self) -> bool {
-        !self.buffer.is_empty()
+        !self.buffer.bytes.is_empty() || !self.put_aside.is_empty()
     }
 
     /// Reads once. `None` is the end of what the peer sends.
@@ -58,21 +63,24 @@ impl Reader {
         limit: usize,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Option<Batch>>> {
-        self.make_room(buffers);
-        let read = if self.after_large && self.buffer.is_empty() {
-            let mut beginning = (&mut self.buffer).limit(BEGINNING);
-            pin!(self.socket.read_buf(&mut beginning)).poll(cx)
+        if self.buffer.bytes.is_empty() && !self.buffer.is_roomy() {
+            buffers.read(std::mem::replace(&mut self.buffer, buffers.take_for_reading()));
+            self.buffer.bytes.extend_from_slice(&std::mem::take(&mut self.put_aside));
+        }
+        let bytes = &mut self.buffer.bytes;
+        let read = if self.after_large && bytes.is_empty() {
+            pin!(self.socket.read_buf(&mut bytes.limit(BEGINNING))).poll(cx)
         } else {
-            pin!(self.socket.read_buf(&mut self.buffer)).poll(cx)
+            pin!(self.socket.read_buf(bytes)).poll(cx)
         };
         if read.is_pending() {
-            self.put_aside(buffers);
+            self.give_back(buffers);
         }
         if ready!(read)? == 0 {
             return Poll::Ready(Ok(None));
         }
-        let found = cut(&self.buffer, limit);
-        let whole = self.buffer.split_to(found.whole).freeze();
+        let found = cut(&self.buffer.bytes, limit);
+        let whole = self.buffer.bytes.split_to(found.whole).freeze();
         self.prepare(found, buffers);
         Poll::Ready(Ok(Some(Batch {
             frames: Frames::new(whole),
@@ -82,39 +90,26 @@ impl Reader {
         })))
     }
 
-    fn make_room(&mut self, buffers: &Buffers) {
-        if self.is_put_aside || self.buffer.capacity() == 0 {
-            let mut buffer = buffers.take_for_reading();
-            buffer.extend_from_slice(&self.buffer);
-            self.buffer = buffer;
-            self.is_put_aside = false;
-        } else if self.buffer.is_empty() && self.buffer.capacity() < READ_AT_LEAST {
-            buffers.read(std::mem::take(&mut self.buffer));
-            self.buffer = buffers.take_for_reading();
-        }
-    }
-
     /// Makes room for the rest of a frame. Its length is within the limit, and memory that is only
     /// reserved is not used yet.
     fn prepare(&mut self, found: Cut, buffers: &Buffers) {
         self.after_large = found.last >= LARGE;
-        if found.missing > self.buffer.capacity() - self.buffer.len() {
-            if self.after_large {
-                let mut own = BytesMut::with_capacity(self.buffer.len() + found.missing);
-                own.extend_from_slice(&self.buffer);
-                buffers.read(std::mem::replace(&mut self.buffer, own));
-            } else {
-                self.put_aside(buffers);
-            }
+        if found.missing > self.buffer.room() {
+            let len = self.buffer.bytes.len() + found.missing;
+            let mut roomy =
+                if len < LARGE { buffers.take_for_reading() } else { buffers.take_for_large(len) };
+            roomy.bytes.extend_from_slice(&self.buffer.bytes);
+            buffers.read(std::mem::replace(&mut self.buffer, roomy));
         }
     }
 
-    /// Gives the shared buffer back. The beginning of a large frame keeps its memory.
-    fn put_aside(&mut self, buffers: &Buffers) {
-        if self.buffer.is_empty() || (self.buffer.len() < LARGE && !self.after_large) {
-            let beginning = BytesMut::from(&self.buffer[..]);
-            buffers.read(std::mem::replace(&mut self.buffer, beginning));
-            self.is_put_aside = !self.buffer.is_empty();
+    /// Gives the buffer back while there is nothing to read. The beginning of a large frame keeps
+    /// its own; that of a small one is put aside, in no more memory than it needs.
+    fn give_back(&mut self, buffers: &Buffers) {
+        let beginning = &self.buffer.bytes[..];
+        if beginning.is_empty() || (beginning.len() < LARGE && !self.after_large) {
+            self.put_aside = BytesMut::from(beginning);
+            buffers.read(std::mem::take(&mut self.buffer));
         }
     }
 }

@@ -20,7 +20,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use farcall_core::transport::{Credentials, Inbound, PeerId};
-use farcall_core::wire::{Announcement, Frame, Hello, ServerState};
+use farcall_core::wire::{Announcement, Frame, Hello, ServerState, Towards};
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::time::timeout;
@@ -463,6 +463,16 @@ impl Session {
 
     /// Takes one frame in.
     fn take(&self, hub: &Hub, frame: Frame) -> Result<(), End> {
+        // First and short: nearly every frame goes this way.
+        if self.phase.get() == Phase::Up && frame.towards() != Towards::Session {
+            hub.inbox.push_frame(self.peer, frame);
+            return Ok(());
+        }
+        self.take_for_session(hub, frame)
+    }
+
+    /// Takes a frame that is about the session and not about a call.
+    fn take_for_session(&self, hub: &Hub, frame: Frame) -> Result<(), End> {
         match (self.phase.get(), frame) {
             (_, Frame::Goodbye { reason, clean: is_clean }) => {
                 let reason = format!("it said goodbye: {}", printable(&reason));
@@ -487,7 +497,7 @@ impl Session {
                     dial.ends();
                     hub.discovery.forget(dial);
                 }
-                hub.inbox.push(Inbound::Frame { from: self.peer, frame, receipt: None });
+                hub.inbox.push_frame(self.peer, frame);
                 Ok(())
             }
         }
@@ -519,7 +529,7 @@ impl Session {
                 self.up(hub, hello);
             }
             let frame = Frame::Announce(announcement);
-            hub.inbox.push(Inbound::Frame { from: self.peer, frame, receipt: None });
+            hub.inbox.push_frame(self.peer, frame);
             dial.has_met();
         }
         Ok(())

@@ -4,20 +4,21 @@ use std::collections::HashSet;
 use std::time::Instant;
 
 use actix::prelude::*;
-use bytestring::ByteString;
+use compact_str::CompactString;
 use tokio::sync::{broadcast, oneshot};
 
 use super::pending::{Bounds, Counters, Pending};
 use super::{Submission, Submissions};
 use crate::event::{Event, ServerInfo};
-use crate::queue::{Batches, Sender};
+use crate::node::Outlet;
+use crate::queue::Batches;
 use crate::transport::{Outbound, PeerId, Watch};
 use crate::wire::{CallId, Frame, Hello};
 
 /// Sees calls through: one per node.
 pub(crate) struct ClientActor {
     pending: Pending,
-    out: Sender<Outbound>,
+    out: Outlet,
     events: broadcast::Sender<Event>,
     submissions: Option<Batches<Submission>>,
     timer: Timer,
@@ -50,7 +51,7 @@ pub(crate) enum ClientInbound {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct Listing(
-    pub(crate) Option<ByteString>,
+    pub(crate) Option<CompactString>,
     pub(crate) oneshot::Sender<Vec<ServerInfo>>,
 );
 
@@ -68,7 +69,7 @@ impl ClientActor {
     pub(crate) fn new(
         bounds: Bounds,
         submissions: Batches<Submission>,
-        out: Sender<Outbound>,
+        out: Outlet,
         events: broadcast::Sender<Event>,
     ) -> Self {
         ClientActor {
@@ -84,7 +85,7 @@ impl ClientActor {
 
     /// Does what the pure part decided in this turn.
     fn settle(&mut self, ctx: &mut Context<Self>) {
-        self.out.extend(&mut self.pending.out);
+        self.out.send(&mut self.pending.out);
         for event in self.pending.events.drain(..) {
             // No receiver is no fault: events are for those who ask.
             let _ = self.events.send(event);
@@ -142,7 +143,7 @@ impl ClientActor {
     }
 }
 
-fn name(watch: &Watch) -> Option<&ByteString> {
+fn name(watch: &Watch) -> Option<&CompactString> {
     match watch {
         Watch::Service(name) => Some(name),
         Watch::Everything => None,
@@ -241,7 +242,7 @@ impl Submissions {
     /// The client actor that these submissions go to.
     pub(crate) fn actor(
         bounds: Bounds,
-        out: Sender<Outbound>,
+        out: Outlet,
         events: broadcast::Sender<Event>,
     ) -> (Self, ClientActor) {
         let (submissions, batches) = Submissions::new();

@@ -8,7 +8,7 @@ use std::task::{Context as TaskContext, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use bytestring::ByteString;
+use compact_str::CompactString;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
@@ -82,8 +82,8 @@ pub struct Call<T, X = CallError> {
 #[derive(Clone)]
 struct About {
     node: Node,
-    service: ByteString,
-    method: ByteString,
+    service: CompactString,
+    method: CompactString,
     idempotent: bool,
 }
 
@@ -94,7 +94,7 @@ enum State {
 }
 
 struct Built {
-    params: Result<Bytes, Failure>,
+    params: Result<Bytes, Box<Failure>>,
     target: Target,
     timeout: Option<Duration>,
     inherited: Option<Instant>,
@@ -106,14 +106,14 @@ impl<T, X: Ending> Call<T, X> {
     pub(crate) fn new(
         node: Node,
         target: Target,
-        service: ByteString,
-        method: ByteString,
+        service: CompactString,
+        method: CompactString,
         traits: Method,
         params: Result<Bytes, Failure>,
         decode: fn(&[u8]) -> Result<T, ValueError>,
     ) -> Self {
         let built = Built {
-            params,
+            params: params.map_err(Box::new),
             target,
             timeout: traits.timeout,
             inherited: inherited_deadline(),
@@ -143,7 +143,7 @@ impl<T, X: Ending> Call<T, X> {
 
     /// Sends a name and a value along, for the handler's `Context`. At most
     /// [`MAX_HEADERS`](crate::wire::MAX_HEADERS).
-    pub fn header(self, name: impl Into<ByteString>, value: impl Into<ByteString>) -> Self {
+    pub fn header(self, name: impl Into<CompactString>, value: impl Into<CompactString>) -> Self {
         let header = (name.into(), value.into());
         self.option(|built| built.headers.push(header))
     }
@@ -193,20 +193,17 @@ impl<T, X: Ending> Call<T, X> {
             unreachable!("asked for by the only caller");
         };
         let config = self.about.node.config();
-        let now = Instant::now();
         let inherited = match (built.inherited, inherited_deadline()) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        let own = now + built.timeout.unwrap_or(config.client.timeout);
-        let deadline = inherited.map_or(own, |inherited| inherited.min(own));
         let wait = built.wait_for_server.unwrap_or(config.client.wait_for_server);
         if built.headers.len() > crate::wire::MAX_HEADERS {
             let limit = crate::wire::MAX_HEADERS;
             let message = format!("{} headers, the limit is {limit}", built.headers.len());
             return Err(Failure::new(Reason::ArgumentsTooLarge, message));
         }
-        let params = built.params?;
+        let params = built.params.map_err(|failure| *failure)?;
         let limit = config.limits.max_message_bytes;
         if params.len() > limit {
             return Err(Failure::new(
@@ -226,7 +223,8 @@ impl<T, X: Ending> Call<T, X> {
             headers: built.headers,
             one_way,
             idempotent: self.about.idempotent,
-            deadline,
+            timeout: built.timeout.unwrap_or(config.client.timeout),
+            inherited,
             wait_for_server: wait,
             reply,
         })?;

@@ -1,6 +1,6 @@
 //! Calls by name, without a trait.
 
-use bytestring::ByteString;
+use compact_str::CompactString;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -23,14 +23,14 @@ use crate::value::{self, ValueError};
 #[derive(Clone, Debug)]
 pub struct Client {
     node: Node,
-    service: ByteString,
+    service: CompactString,
     target: Target,
 }
 
 impl Client {
     /// A client of the service of this name, at whichever server has the fewest calls in flight.
     #[must_use]
-    pub fn new(node: &Node, service: impl Into<ByteString>) -> Self {
+    pub fn new(node: &Node, service: impl Into<CompactString>) -> Self {
         Client { node: node.clone(), service: service.into(), target: Target::Service }
     }
 
@@ -54,7 +54,7 @@ impl Client {
     /// [`try_call`](Client::try_call).
     pub fn call<T: DeserializeOwned>(
         &self,
-        method: impl Into<ByteString>,
+        method: impl Into<CompactString>,
         args: impl Serialize,
     ) -> Call<T> {
         self.dynamic(method.into(), &args)
@@ -63,7 +63,7 @@ impl Client {
     /// A call of a method that has an error of its own, of type `E`.
     pub fn try_call<T: DeserializeOwned, E: DeserializeOwned + 'static>(
         &self,
-        method: impl Into<ByteString>,
+        method: impl Into<CompactString>,
         args: impl Serialize,
     ) -> Call<T, MethodError<E>> {
         self.dynamic(method.into(), &args)
@@ -71,7 +71,7 @@ impl Client {
 
     fn dynamic<T: DeserializeOwned, X: Ending>(
         &self,
-        method: ByteString,
+        method: CompactString,
         args: &impl Serialize,
     ) -> Call<T, X> {
         Call::new(
@@ -96,7 +96,7 @@ impl Client {
             self.node.clone(),
             self.target,
             self.service.clone(),
-            ByteString::from_static(method.name),
+            CompactString::const_new(method.name),
             *method,
             params.finish(),
             decode,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::collections::hash_map::Entry as Slot;
 use std::time::Instant;
 
-use bytestring::ByteString;
+use compact_str::CompactString;
 
 use super::budget::RetryBudget;
 use super::routes::{Routes, ServiceIndex};
@@ -78,6 +78,7 @@ struct Call {
     service: Option<ServiceIndex>,
     place: Place,
     retries: u8,
+    deadline: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,11 +91,20 @@ enum Place {
     Queued,
 }
 
+/// Most calls have none, and are spared the comparison of all there could be.
+fn options(new: &NewCall, retries: u8) -> Option<Box<CallOptions>> {
+    if !new.one_way && retries == 0 && new.headers.is_empty() {
+        return None;
+    }
+    let (one_way, attempt, headers) = (new.one_way, retries, new.headers.clone());
+    Some(Box::new(CallOptions { one_way, attempt, headers, ..CallOptions::default() }))
+}
+
 impl Call {
     fn due(&self) -> Instant {
         match self.place {
             Place::Waiting(until) => until,
-            Place::With(_) | Place::Queued => self.new.deadline,
+            Place::With(_) | Place::Queued => self.deadline,
         }
     }
 
@@ -139,7 +149,9 @@ impl Pending {
             }
             Target::Peer(_) | Target::Core(_) => None,
         };
-        let call = Call { new, service, place: Place::Queued, retries: 0 };
+        let own = now + new.timeout;
+        let deadline = new.inherited.map_or(own, |inherited| inherited.min(own));
+        let call = Call { new, service, place: Place::Queued, retries: 0, deadline };
         let (calls, bytes) = (self.calls.len(), self.bytes + call.new.params.len());
         if calls >= self.bounds.calls || bytes > self.bounds.bytes {
             return call.fail(
@@ -158,7 +170,7 @@ impl Pending {
 
     /// Sends a call, or lets it wait; the call is in no table when this begins.
     fn place(&mut self, id: CallId, mut call: Call, avoid: Option<PeerId>, now: Instant) {
-        if now >= call.new.deadline {
+        if now >= call.deadline {
             self.bytes -= call.new.params.len();
             let message = "the deadline came before the call could be sent";
             return call.fail(Reason::DeadlineBeforeSending, message);
@@ -197,7 +209,7 @@ impl Pending {
     /// Lets a call wait for a server.
     fn park(&mut self, id: CallId, mut call: Call, service: ServiceIndex, now: Instant) {
         self.routes.wait(service, id);
-        call.place = Place::Waiting(call.new.deadline.min(now + call.new.wait_for_server));
+        call.place = Place::Waiting(call.deadline.min(now + call.new.wait_for_server));
         self.keep(id, call);
     }
 
@@ -226,16 +238,10 @@ impl Pending {
             Frame::Call(CallFrame {
                 id,
                 low: self.lowest_open(id),
-                time_left: new.deadline.saturating_duration_since(now),
+                time_left: call.deadline.saturating_duration_since(now),
                 service: new.service.clone(),
                 method: new.method.clone(),
-                options: CallOptions {
-                    one_way: new.one_way,
-                    attempt: call.retries,
-                    headers: new.headers.clone(),
-                    ..CallOptions::default()
-                }
-                .into_frame(),
+                options: options(new, call.retries),
                 params: new.params.clone(),
             })
         };
@@ -391,14 +397,14 @@ impl Pending {
         &mut self,
         id: CallId,
         mut call: Call,
-        server: Option<ByteString>,
+        server: Option<CompactString>,
         reason: &str,
         now: Instant,
     ) {
         if call.new.idempotent
             && call.service.is_some()
             && call.retries < MAX_RETRIES
-            && now < call.new.deadline
+            && now < call.deadline
             && self.budget.spend()
         {
             self.release(&call);
@@ -490,7 +496,7 @@ impl Pending {
                 Place::Waiting(_) => {
                     let service = call.new.service.clone();
                     let waited = call.new.wait_for_server;
-                    if now >= call.new.deadline {
+                    if now >= call.deadline {
                         let message = format!("the deadline came, and no server of `{service}`");
                         call.fail(Reason::DeadlineBeforeSending, message);
                     } else {
@@ -586,7 +592,8 @@ mod tests {
                 headers: Vec::new(),
                 one_way: false,
                 idempotent: false,
-                deadline: self.now + 10 * SECOND,
+                timeout: 10 * SECOND,
+                inherited: None,
                 wait_for_server: SECOND,
                 reply,
             };
@@ -674,8 +681,7 @@ mod tests {
     fn waiting_ends_by_its_own_time_or_the_deadline() {
         let mut table = Table::new();
         let (_, mut patient) = table.plain();
-        let (_, mut hurried) =
-            table.call(|new| new.deadline = new.deadline - 9 * SECOND - SECOND / 2);
+        let (_, mut hurried) = table.call(|new| new.timeout = SECOND / 2);
         table.pass(SECOND / 2);
         assert_eq!(reason(&mut hurried), Some(Reason::DeadlineBeforeSending));
         table.pass(SECOND / 2);

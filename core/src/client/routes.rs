@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use bytestring::ByteString;
+use compact_str::CompactString;
 
 use crate::event::{Event, ServerInfo};
 use crate::table::Table;
@@ -12,7 +12,7 @@ use crate::wire::{Announcement, CallId, ServerState};
 /// The services this node calls, and their servers.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
-    index: Table<ByteString, ServiceIndex>,
+    index: Table<CompactString, ServiceIndex>,
     services: Vec<ServiceRoutes>,
     /// Announcements of services nobody called here are taken too.
     pub(crate) everything: bool,
@@ -43,14 +43,14 @@ struct Route {
 
 impl Routes {
     /// The service of this name; `true` if it is new, and to be watched.
-    pub(crate) fn service(&mut self, name: &ByteString) -> (ServiceIndex, bool) {
+    pub(crate) fn service(&mut self, name: &CompactString) -> (ServiceIndex, bool) {
         if let Some(index) = self.index.get(name) {
             return (*index, false);
         }
         (self.insert(name.clone()), true)
     }
 
-    fn insert(&mut self, name: ByteString) -> ServiceIndex {
+    fn insert(&mut self, name: CompactString) -> ServiceIndex {
         let index = ServiceIndex(self.services.len());
         let waiting = VecDeque::new();
         self.services.push(ServiceRoutes { servers: Vec::new(), turn: 0, waiting });
@@ -175,13 +175,13 @@ impl Routes {
     }
 
     /// The id of the server of this service that is reached through `peer`.
-    pub(crate) fn server_at(&self, index: ServiceIndex, peer: PeerId) -> Option<&ByteString> {
+    pub(crate) fn server_at(&self, index: ServiceIndex, peer: PeerId) -> Option<&CompactString> {
         let servers = &self.services[index.0].servers;
         servers.iter().find(|route| route.peer == peer).map(|route| &route.announcement.server)
     }
 
     /// The servers of one service, or of all.
-    pub(crate) fn list(&self, service: Option<&ByteString>) -> Vec<ServerInfo> {
+    pub(crate) fn list(&self, service: Option<&CompactString>) -> Vec<ServerInfo> {
         let services: &[ServiceRoutes] = match service {
             None => &self.services,
             Some(name) => match self.index.get(name) {
@@ -210,7 +210,7 @@ pub(crate) mod tests {
             epoch: 1,
             node: NodeId::generate(),
             state,
-            schema: ByteString::new(),
+            schema: CompactString::default(),
             concurrency: 8,
             backlog: 8,
         }

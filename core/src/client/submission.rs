@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use bytestring::ByteString;
+use compact_str::CompactString;
 use tokio::sync::oneshot;
 
 use crate::queue::{Batches, Closed, Sender, queue};
@@ -35,13 +35,16 @@ pub(crate) enum Target {
 #[derive(Debug)]
 pub(crate) struct NewCall {
     pub(crate) target: Target,
-    pub(crate) service: ByteString,
-    pub(crate) method: ByteString,
+    pub(crate) service: CompactString,
+    pub(crate) method: CompactString,
     pub(crate) params: Bytes,
     pub(crate) headers: Headers,
     pub(crate) one_way: bool,
     pub(crate) idempotent: bool,
-    pub(crate) deadline: Instant,
+    /// How long it may take, from when the actor gets it.
+    pub(crate) timeout: Duration,
+    /// The deadline of the call whose handler makes it, if one does.
+    pub(crate) inherited: Option<Instant>,
     /// How long it waits for a server, if there is none.
     pub(crate) wait_for_server: Duration,
     pub(crate) reply: oneshot::Sender<Reply>,

@@ -1,20 +1,18 @@
 //! Moves batches between the link and the actors, for as long as the node is open.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
-use actix::Addr;
-use tokio::sync::{Notify, broadcast};
+use actix::prelude::*;
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
+use super::outlet::Outlet;
 use crate::client::{ClientActor, ClientFrames, ClientInbound, Close, Submissions};
 use crate::event::Event;
-use crate::queue::{Batches, Sender};
 use crate::server::{CloseServer, ServerActor, ServerFrames, ServerInbound};
-use crate::transport::{Inbound, Link, LinkError, LinkSink, LinkStream, Outbound};
+use crate::transport::{Inbound, LinkStream};
 use crate::wire::{Frame, Towards};
 
 /// The most that is read before the actors get it.
@@ -29,9 +27,8 @@ const FLUSH: Duration = Duration::from_secs(2);
 
 /// All that a node's link and actors need of each other.
 pub(super) struct Driver {
-    pub(super) link: Link,
-    pub(super) outgoing: Batches<Outbound>,
-    pub(super) out: Sender<Outbound>,
+    pub(super) stream: LinkStream,
+    pub(super) out: Outlet,
     pub(super) client: Addr<ClientActor>,
     pub(super) server: Addr<ServerActor>,
     pub(super) events: broadcast::Sender<Event>,
@@ -42,16 +39,14 @@ pub(super) struct Driver {
 
 /// Drives a node until it is told to close or its link is lost.
 pub(super) async fn drive(driver: Driver) {
-    let Driver { link, outgoing, out, client, server, events, submissions, closing, closed } =
-        driver;
+    let Driver { mut stream, out, client, server, events, submissions, closing, closed } = driver;
     // However this ends, nobody waits for a node that is no more.
     let _closed = closed.drop_guard();
-    let Link { sink, mut stream, .. } = link;
-    let room = Rc::new(Notify::new());
-    let writer = Writer { sink, outgoing, batch: VecDeque::new(), spare: Vec::new() };
-    let writer = actix::spawn(write(writer, Rc::clone(&room)));
-
-    let reader = read(&mut stream, &out, &room, &client, &server, &events);
+    let writer = actix::spawn({
+        let out = out.clone();
+        async move { out.drive().await }
+    });
+    let reader = read(&mut stream, &out, &client, &server, &events);
     tokio::select! {
         () = closing.cancelled() => {}
         reason = reader => {
@@ -76,8 +71,7 @@ pub(super) async fn drive(driver: Driver) {
 
 async fn read(
     stream: &mut LinkStream,
-    out: &Sender<Outbound>,
-    room: &Notify,
+    out: &Outlet,
     client: &Addr<ClientActor>,
     server: &Addr<ServerActor>,
     events: &broadcast::Sender<Event>,
@@ -101,19 +95,30 @@ async fn read(
             Poll::Ready(None)
         })
         .await;
-        // Awaited: the mailboxes are bounded, and so is what is read ahead of the actors.
-        if !for_client.is_empty() && client.send(ClientFrames(for_client)).await.is_err() {
+        if !for_client.is_empty() && !hand_over(client, ClientFrames(for_client)).await {
             return "the client actor ended".to_owned();
         }
-        if !for_server.is_empty() && server.send(ServerFrames(for_server)).await.is_err() {
+        if !for_server.is_empty() && !hand_over(server, ServerFrames(for_server)).await {
             return "the server actor ended".to_owned();
         }
         if let Some(reason) = lost {
             return reason;
         }
-        while out.len() > WAITING_FRAMES {
-            room.notified().await;
-        }
+        out.room(WAITING_FRAMES).await;
+    }
+}
+
+/// Gives a batch to an actor, and waits only if its mailbox is full: what is read ahead of the actors
+/// is bounded, and a batch more costs no wake-up of the reader. `false` if the actor is gone.
+async fn hand_over<A, M>(actor: &Addr<A>, batch: M) -> bool
+where
+    A: Actor<Context = Context<A>> + Handler<M>,
+    M: Message<Result = ()> + Send + 'static,
+{
+    match actor.try_send(batch) {
+        Ok(()) => true,
+        Err(SendError::Full(batch)) => actor.send(batch).await.is_ok(),
+        Err(SendError::Closed(_)) => false,
     }
 }
 
@@ -155,57 +160,6 @@ fn sort(
         Inbound::Rejected { reason } => {
             tracing::warn!(%reason, "a peer was rejected");
             let _ = events.send(Event::Rejected { reason });
-        }
-    }
-}
-
-/// Feeds the link's sink with all that waits, and flushes once.
-struct Writer {
-    sink: LinkSink,
-    outgoing: Batches<Outbound>,
-    batch: VecDeque<Outbound>,
-    spare: Vec<Outbound>,
-}
-
-async fn write(mut writer: Writer, room: Rc<Notify>) -> Result<(), LinkError> {
-    let fed = poll_fn(|cx| writer.poll_feed(cx, &room)).await;
-    // Readers must not wait for a writer that is gone.
-    room.notify_waiters();
-    fed?;
-    poll_fn(|cx| writer.sink.as_mut().poll_close(cx)).await
-}
-
-impl Writer {
-    /// Ready when the queue is closed and all of it is fed.
-    fn poll_feed(&mut self, cx: &mut Context<'_>, room: &Notify) -> Poll<Result<(), LinkError>> {
-        loop {
-            while !self.batch.is_empty() {
-                match self.sink.as_mut().poll_ready(cx)? {
-                    Poll::Ready(()) => {}
-                    Poll::Pending => {
-                        let _flushing = self.sink.as_mut().poll_flush(cx)?;
-                        return Poll::Pending;
-                    }
-                }
-                if let Some(outbound) = self.batch.pop_front() {
-                    self.sink.as_mut().start_send(outbound)?;
-                }
-            }
-            match self.outgoing.poll_swap(&mut self.spare, cx) {
-                Poll::Ready(true) => {
-                    // Neither direction moves an item, and both vectors keep their memory.
-                    let taken = std::mem::take(&mut self.spare);
-                    self.spare = std::mem::replace(&mut self.batch, taken.into()).into();
-                    room.notify_waiters();
-                }
-                Poll::Ready(false) => return Poll::Ready(Ok(())),
-                Poll::Pending => {
-                    // One flush for all. It need not finish: a slow peer is the transport's to
-                    // wait for, which wakes this task when there is more to write.
-                    let _flushing = self.sink.as_mut().poll_flush(cx)?;
-                    return Poll::Pending;
-                }
-            }
         }
     }
 }

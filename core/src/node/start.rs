@@ -9,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::drive::{Driver, drive};
+use super::outlet::Outlet;
 use super::{KeepOpen, Node, Shared};
 use crate::client::{Bounds, Submissions};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::queue::queue;
 use crate::runtime;
 use crate::server::ServerActor;
 use crate::transport::{Attachment, LinkError, LinkLimits, Transport};
@@ -23,7 +23,7 @@ use crate::wire::{FRAME_OVERHEAD, Hello};
 const EVENTS: usize = 1024;
 
 /// Messages an actor's mailbox holds; senders wait beyond it.
-const MAILBOX: usize = 64;
+const MAILBOX: usize = 8;
 
 /// Opens a node, wherever this is called.
 pub(super) async fn start(
@@ -94,7 +94,7 @@ async fn start_here(
         bytes: limits.max_queued_bytes,
         shared_queue: link.shared_queue,
     };
-    let (out, outgoing) = queue();
+    let out = Outlet::new(link.sink);
     let (events, _) = broadcast::channel(EVENTS);
     let (submissions, client) = Submissions::actor(bounds, out.clone(), events.clone());
     let client = Actor::create(|ctx: &mut Context<_>| {
@@ -127,8 +127,7 @@ async fn start_here(
         local.push((closing.clone(), closed));
     });
     actix::spawn(drive(Driver {
-        link,
-        outgoing,
+        stream: link.stream,
         out,
         client,
         server,

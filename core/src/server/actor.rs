@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use bytes::Bytes;
-use bytestring::ByteString;
+use compact_str::CompactString;
 use tokio::sync::oneshot;
 
 use super::admission::{Admission, Admitted};
@@ -16,7 +16,7 @@ use super::{ClientStatus, DrainReport, NodeStatus, ServiceStatus};
 use crate::context::{Caller, Context as CallContext, Serving};
 use crate::deadlines::Deadlines;
 use crate::nearest::nearest_few;
-use crate::node::Node;
+use crate::node::{Node, Outlet};
 use crate::params::Params;
 use crate::queue::{Sender, queue};
 use crate::service::{Descriptor, IntoService, Outcome, Service};
@@ -29,16 +29,16 @@ use crate::wire::{Announcement, CallFrame, CallId, Failure, Frame, Hello, Reason
 pub(crate) struct ServerActor {
     node: Node,
     services: Vec<Served>,
-    index: Table<ByteString, usize>,
+    index: Table<CompactString, usize>,
     /// Services that the transport has not made reachable yet.
-    opening: Table<ByteString, Opening>,
+    opening: Table<CompactString, Opening>,
     sessions: Sessions,
     deadlines: Deadlines<CallKey>,
     timer: Option<(Instant, SpawnHandle)>,
     ended: Sender<Ended>,
     ended_batches: Option<crate::queue::Batches<Ended>>,
     batch: Vec<Outbound>,
-    out: Sender<Outbound>,
+    out: Outlet,
     drain: Option<Drain>,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct ServerActor {
 struct Served {
     service: Rc<dyn Service>,
     descriptor: Descriptor,
-    methods: Table<ByteString, usize>,
+    methods: Table<CompactString, usize>,
     scope: Rc<Serving>,
     announcement: Announcement,
     admission: Admission<Waiting>,
@@ -103,7 +103,7 @@ pub(crate) enum ServerInbound {
     Frame(PeerId, Frame),
     PeerUp(PeerId, Box<Hello>, Credentials),
     PeerDown(PeerId),
-    Serving(ByteString, Result<u64, ServeError>),
+    Serving(CompactString, Result<u64, ServeError>),
 }
 
 /// Serves a service. The answer comes when it is reachable.
@@ -124,7 +124,7 @@ pub(crate) struct DrainServer(pub(crate) Duration, pub(crate) oneshot::Sender<Dr
 pub(crate) struct CloseServer;
 
 impl ServerActor {
-    pub(crate) fn new(node: Node, out: Sender<Outbound>) -> Self {
+    pub(crate) fn new(node: Node, out: Outlet) -> Self {
         let (ended, ended_batches) = queue();
         ServerActor {
             node,
@@ -144,7 +144,7 @@ impl ServerActor {
 
     /// Sends what this turn brought, and sees to the next deadline.
     fn settle(&mut self, ctx: &mut Context<Self>) {
-        self.out.extend(&mut self.batch);
+        self.out.send(&mut self.batch);
         self.end_drain_if_idle();
         let Some(due) = self.deadlines.next() else { return };
         match self.timer {
@@ -222,9 +222,10 @@ impl ServerActor {
         };
         let deadline = now + call.time_left.min(LONGEST);
         let waiting = Waiting { caller, method, call, deadline };
-        match self.services[at].admission.admit(waiting, compact) {
-            Admitted::Run(waiting) => self.run(at, waiting),
-            Admitted::Waits => {
+        match self.services[at].admission.admit() {
+            Admitted::Run => self.run(at, waiting),
+            Admitted::Wait => {
+                self.services[at].admission.wait(compact(waiting));
                 self.sessions.put(key, Stage::Waiting { service: at });
                 self.watch_deadline(key, deadline);
             }
@@ -380,7 +381,7 @@ impl ServerActor {
 
     fn query(&mut self, peer: PeerId, id: CallId, subject: &str, params: Bytes) {
         let outcome = match subject {
-            "status" => encode(&self.status()),
+            "status" => encode(self.status()),
             "describe" => self.describe(&params).and_then(encode),
             _ => {
                 let known = ["status", "describe"];
@@ -445,7 +446,7 @@ impl ServerActor {
                 return;
             }
         };
-        let name = ByteString::from(descriptor.name.to_string());
+        let name = CompactString::from(descriptor.name.to_string());
         let refusal = if self.drain.is_some() {
             Some(ServeError::Closed)
         } else if self.index.contains_key(&name) || self.opening.contains_key(&name) {
@@ -464,7 +465,7 @@ impl ServerActor {
             epoch: 0,
             node: self.node.id(),
             state: ServerState::Ready,
-            schema: ByteString::new(),
+            schema: CompactString::default(),
             concurrency: server.concurrency as u64,
             backlog: server.backlog as u64,
         };
@@ -473,7 +474,7 @@ impl ServerActor {
     }
 
     /// The transport has made a service reachable, or not.
-    fn serving(&mut self, name: &ByteString, result: Result<u64, ServeError>) {
+    fn serving(&mut self, name: &CompactString, result: Result<u64, ServeError>) {
         let Some(opening) = self.opening.remove(name) else { return };
         let Opening { service, descriptor, mut announcement, reply } = opening;
         match result {
@@ -484,7 +485,7 @@ impl ServerActor {
                 announcement.epoch = epoch;
                 let names = descriptor.methods.iter().enumerate();
                 let methods =
-                    names.map(|(at, it)| (ByteString::from(it.name.to_string()), at)).collect();
+                    names.map(|(at, it)| (CompactString::from(it.name.to_string()), at)).collect();
                 let scope = Rc::new(Serving {
                     node: self.node.clone(),
                     service: name.clone(),
@@ -534,7 +535,7 @@ impl ServerActor {
     fn abandon(&mut self) {
         let Some(drain) = self.drain.take() else { return };
         let abandoned = self.cancel_all("the server's drain came to its deadline (server.drain)");
-        self.out.extend(&mut self.batch);
+        self.out.send(&mut self.batch);
         let took = drain.since.elapsed();
         let _ = drain.reply.send(DrainReport { finished: drain.finished, abandoned, took });
     }
@@ -731,7 +732,7 @@ impl Handler<CloseServer> for ServerActor {
     fn handle(&mut self, _: CloseServer, ctx: &mut Context<Self>) {
         self.cancel_all("the server was closed");
         self.announce(ServerState::Gone);
-        self.out.extend(&mut self.batch);
+        self.out.send(&mut self.batch);
         ctx.stop();
     }
 }

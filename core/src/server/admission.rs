@@ -13,12 +13,12 @@ pub(crate) struct Admission<T> {
 }
 
 /// What is to be done with a call.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Admitted<T> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admitted {
     /// It runs now.
-    Run(T),
-    /// It waits for its turn.
-    Waits,
+    Run,
+    /// It is to [`wait`](Admission::wait) for its turn.
+    Wait,
     /// Too much runs and waits already.
     Busy {
         /// When it is worth trying again.
@@ -35,17 +35,21 @@ impl<T> Admission<T> {
         Admission { concurrency, backlog, running: 0, waiting: VecDeque::new() }
     }
 
-    /// A call has come. `keep` readies it for waiting.
-    pub(crate) fn admit(&mut self, call: T, keep: impl FnOnce(T) -> T) -> Admitted<T> {
+    /// A call has come. One that may run is counted as running from here on.
+    pub(crate) fn admit(&mut self) -> Admitted {
         if self.running < self.concurrency {
             self.running += 1;
-            Admitted::Run(call)
+            Admitted::Run
         } else if self.waiting.len() < self.backlog {
-            self.waiting.push_back(keep(call));
-            Admitted::Waits
+            Admitted::Wait
         } else {
             Admitted::Busy { retry_after: RETRY_AFTER }
         }
+    }
+
+    /// A call that was admitted to wait.
+    pub(crate) fn wait(&mut self, call: T) {
+        self.waiting.push_back(call);
     }
 
     /// A call has ended: the next may run in its place.
@@ -80,15 +84,19 @@ impl<T> Admission<T> {
 mod tests {
     use super::*;
 
-    fn admit(admission: &mut Admission<u8>, call: u8) -> Admitted<u8> {
-        admission.admit(call, |call| call)
+    fn admit(admission: &mut Admission<u8>, call: u8) -> Admitted {
+        let admitted = admission.admit();
+        if admitted == Admitted::Wait {
+            admission.wait(call);
+        }
+        admitted
     }
 
     #[test]
     fn calls_run_then_wait_then_are_refused() {
         let mut admission = Admission::new(1, 1);
-        assert_eq!(admit(&mut admission, 1), Admitted::Run(1));
-        assert_eq!(admit(&mut admission, 2), Admitted::Waits);
+        assert_eq!(admit(&mut admission, 1), Admitted::Run);
+        assert_eq!(admit(&mut admission, 2), Admitted::Wait);
         assert!(matches!(admit(&mut admission, 3), Admitted::Busy { .. }));
         assert_eq!((admission.running(), admission.waiting()), (1, 1));
     }
@@ -103,6 +111,6 @@ mod tests {
         assert_eq!(admission.finished(), Some(3));
         assert_eq!(admission.finished(), None);
         assert_eq!(admission.running(), 0);
-        assert_eq!(admit(&mut admission, 4), Admitted::Run(4));
+        assert_eq!(admit(&mut admission, 4), Admitted::Run);
     }
 }

@@ -1,6 +1,6 @@
 //! What a server says of itself, again whenever it changes.
 
-use bytestring::ByteString;
+use compact_str::CompactString;
 
 use super::NodeId;
 
@@ -37,9 +37,9 @@ impl ServerState {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Announcement {
     /// The service's name.
-    pub service: ByteString,
+    pub service: CompactString,
     /// The server's id; with namespace and service it is the server's identity.
-    pub server: ByteString,
+    pub server: CompactString,
     /// Grows with every start of this identity.
     pub epoch: u64,
     /// The boot of the node that serves.
@@ -47,7 +47,7 @@ pub struct Announcement {
     /// Whether it takes calls.
     pub state: ServerState,
     /// A hash of the service's schema; empty if it has none.
-    pub schema: ByteString,
+    pub schema: CompactString,
     /// How many calls it runs at once.
     pub concurrency: u64,
     /// How many more may wait.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use bytestring::ByteString;
+use compact_str::CompactString;
 use minicbor::Decoder;
 use minicbor::data::Type;
 use uuid::Uuid;
@@ -23,7 +23,7 @@ const MAX_LIST: usize = 64;
 const MAX_ENTRIES: u64 = 64;
 
 impl Frame {
-    /// Reads one frame that fills `bytes`. Names and payload are slices of it, not copies.
+    /// Reads one frame that fills `bytes`. The payload is a slice of it, not a copy.
     ///
     /// The payload is not walked through here: it is checked when it is decoded into a type
     /// (see [`crate::value`]), so that a wrong one is its call's failure and not its peer's.
@@ -139,21 +139,20 @@ impl Reader<'_> {
         Ok(Duration::from_micros(self.d.u64()?))
     }
 
-    fn name(&mut self, what: &'static str) -> Result<ByteString, WireError> {
+    fn name(&mut self, what: &'static str) -> Result<CompactString, WireError> {
         self.str_within(what, MAX_NAME_BYTES)
     }
 
-    fn text(&mut self, what: &'static str) -> Result<ByteString, WireError> {
+    fn text(&mut self, what: &'static str) -> Result<CompactString, WireError> {
         self.str_within(what, MAX_TEXT_BYTES)
     }
 
-    fn str_within(&mut self, what: &'static str, limit: usize) -> Result<ByteString, WireError> {
+    fn str_within(&mut self, what: &'static str, limit: usize) -> Result<CompactString, WireError> {
         let text = self.d.str()?;
         if text.len() > limit {
             return Err(WireError::TooMuch { what, found: text.len() as u64, limit: limit as u64 });
         }
-        let slice = self.bytes.slice_ref(text.as_bytes());
-        ByteString::try_from(slice).map_err(|_| malformed(format!("{what} is not UTF-8")))
+        Ok(CompactString::new(text))
     }
 
     fn node(&mut self) -> Result<NodeId, WireError> {
@@ -162,7 +161,7 @@ impl Reader<'_> {
             .map_err(|_| malformed("the id of a node has 16 bytes".into()))
     }
 
-    fn list(&mut self, what: &'static str) -> Result<Vec<ByteString>, WireError> {
+    fn list(&mut self, what: &'static str) -> Result<Vec<CompactString>, WireError> {
         let len = self.array(what)?;
         if len > MAX_LIST as u64 {
             return Err(WireError::TooMuch { what, found: len, limit: MAX_LIST as u64 });
@@ -239,7 +238,7 @@ impl Reader<'_> {
     fn announcement(&mut self) -> Result<Announcement, WireError> {
         let (mut service, mut server, mut node, mut state) = (None, None, None, None);
         let (mut epoch, mut concurrency, mut backlog) = (0, 0, 0);
-        let mut schema = ByteString::new();
+        let mut schema = CompactString::default();
         self.map("announcement", |r, key| {
             match key {
                 "service" => service = Some(r.name("name of a service")?),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use bytestring::ByteString;
+use compact_str::CompactString;
 
 use super::{Announcement, Failure, Hello};
 
@@ -31,7 +31,7 @@ impl StreamId {
 }
 
 /// Names and values that travel beside a call's parameters.
-pub type Headers = Vec<(ByteString, ByteString)>;
+pub type Headers = Vec<(CompactString, CompactString)>;
 
 /// One frame, as core sees it and as transports carry it.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,7 +105,7 @@ pub enum Frame {
         /// Which call.
         id: CallId,
         /// The task's token, by which any process can ask for its outcome.
-        token: ByteString,
+        token: CompactString,
         /// What the record survives.
         durability: Durability,
     },
@@ -114,7 +114,7 @@ pub enum Frame {
         /// Answered by `Answer` or `Failure` with this id.
         id: CallId,
         /// What is asked: `status`, `describe`, `task.…`.
-        subject: ByteString,
+        subject: CompactString,
         /// Parameters, one CBOR item.
         params: Bytes,
     },
@@ -142,7 +142,7 @@ pub enum Frame {
     /// The sender is about to end this session, and says why.
     Goodbye {
         /// For the log of the other side.
-        reason: ByteString,
+        reason: CompactString,
         /// The sender has answered every call that it started: those of the other side that have no
         /// answer by now were not started, and may safely go elsewhere.
         clean: bool,
@@ -159,9 +159,9 @@ pub struct CallFrame {
     /// What is left of the deadline, in whole microseconds on the wire. Never a wall clock.
     pub time_left: Duration,
     /// The service's name.
-    pub service: ByteString,
+    pub service: CompactString,
     /// The method's name.
-    pub method: ByteString,
+    pub method: CompactString,
     /// What most calls do without, and then takes no room: frames are moved a few times on their way.
     pub options: Option<Box<CallOptions>>,
     /// The parameters: a CBOR array (by position) or map (by name).
@@ -205,7 +205,7 @@ impl CallFrame {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TaskOptions {
     /// The idempotency key: the same key gives the same outcome.
-    pub key: Option<ByteString>,
+    pub key: Option<CompactString>,
     /// After this long, a task that has not ended is expired.
     pub expires_in: Option<Duration>,
     /// The caller does not wait for the outcome, only for `Accepted`.

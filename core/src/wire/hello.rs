@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bytestring::ByteString;
+use compact_str::CompactString;
 use uuid::Uuid;
 
 /// The version of the wire that this crate speaks.
@@ -39,24 +39,24 @@ pub struct Hello {
     /// The oldest and the newest version the node speaks. The session uses the newest both do.
     pub versions: (u32, u32),
     /// Nodes of different namespaces never see each other.
-    pub namespace: ByteString,
+    pub namespace: CompactString,
     /// This boot of the node.
     pub node: NodeId,
     /// The name under which servers know this node as a client: `[client] identity`.
-    pub identity: ByteString,
+    pub identity: CompactString,
     /// The node is only driven while its owner waits for something: it may be slow to answer, and
     /// that is no sign of death.
     pub passive: bool,
     /// The largest payload the node takes, in bytes.
     pub max_message_bytes: u64,
     /// Names of abilities beyond the version. Unknown ones are ignored.
-    pub features: Vec<ByteString>,
+    pub features: Vec<CompactString>,
 }
 
 impl Hello {
     /// A hello of this crate's version.
     #[must_use]
-    pub fn new(namespace: impl Into<ByteString>, identity: impl Into<ByteString>) -> Self {
+    pub fn new(namespace: impl Into<CompactString>, identity: impl Into<CompactString>) -> Self {
         Hello {
             versions: (VERSION, VERSION),
             namespace: namespace.into(),

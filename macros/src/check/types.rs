@@ -6,7 +6,7 @@ use syn::punctuated::Punctuated;
 use syn::visit_mut::{self, VisitMut};
 use syn::{Lifetime, Token, Type, TypeParamBound, TypeReference};
 
-use super::Errors;
+use crate::errors::Errors;
 use crate::shape::{self, peel};
 use crate::written::written;
 

@@ -5,7 +5,7 @@ use quote::{quote, quote_spanned};
 use syn::Type;
 
 use super::{end, place, support};
-use crate::model::{Returns, Service};
+use crate::model::{Returns, Service, plain};
 
 /// Fails to compile where a method's return type is a `Result` that is not written as one.
 ///
@@ -15,10 +15,11 @@ pub(super) fn probes(service: &Service) -> TokenStream {
     let probes = service.methods.iter().filter_map(|method| {
         let Returns { ty, error: None, .. } = &method.returns else { return None };
         let probe = quote!(<#support::Probe<#ty>>::IS_RESULT);
+        // Of the name in Rust: that for callers may have braces in it, which `assert!` would read.
         let message = format!(
             "this is a `Result` by another name: write `Result<T, E>`, so that callers of `{}` get \
              its error",
-            method.name
+            plain(&method.ident)
         );
         let assertion = assertion(ty, &probe, &message);
         Some(quote! {

@@ -158,7 +158,7 @@ fn steps(method: &Method, service: &Service) -> TokenStream {
         #(#reads)*
         #arguments.finish()?;
         #keep_context
-        let #target = ::std::rc::Rc::clone(&self.0);
+        let #target = ::core::clone::Clone::clone(&self.0);
         ::core::result::Result::Ok(::std::boxed::Box::pin(async move { #outcome }))
     }
 }
@@ -236,7 +236,7 @@ fn descriptor(service: &Service) -> TokenStream {
             #support::MethodDescriptor {
                 name: #name,
                 docs: #docs,
-                params: ::std::vec::Vec::from([#(#params),*]),
+                params: ::std::vec![#(#params),*],
                 result: #result,
                 error: #error,
                 idempotent: #idempotent,
@@ -248,7 +248,7 @@ fn descriptor(service: &Service) -> TokenStream {
         #support::Descriptor {
             name: #name,
             docs: #docs,
-            methods: ::std::vec::Vec::from([#(#methods),*]),
+            methods: ::std::vec![#(#methods),*],
         }
     }
 }

@@ -20,6 +20,7 @@ trait Calc: Send + Sync {
     #[farcall(idempotent, timeout = "1m30s", name = "this.is.a.name")]
     #[farcall()]
     async fn add(&self, ctx: &Context, a: i64, r#type: Vec<Option<u8>>) -> Result<i64, String>;
+    #[farcall(name = "{old} \"\u{e9}\"")]
     #[doc = "Old."]
     #[deprecated = "use `add`"]
     async fn old(&self);
@@ -57,7 +58,7 @@ fn main() {
     assert_eq!(add.timeout, Some(Duration::from_secs(90)));
     let params: Vec<_> = add.params.iter().map(|param| (&*param.name, &*param.ty)).collect();
     assert_eq!(params, [("a", "i64"), ("type", "Vec<Option<u8>>")]);
-    assert_eq!(old.name, "old");
+    assert_eq!(old.name, "{old} \"é\"");
     assert_eq!(old.result, "()");
     assert!(!old.idempotent && old.timeout.is_none() && old.error.is_none());
 
