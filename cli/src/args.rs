@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use farcall_core::config::Layers;
+use farcall::config::Layers;
 
 /// Below the help of every command.
 const EXIT: &str = "\

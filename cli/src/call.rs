@@ -4,10 +4,10 @@ use std::io::Read;
 use std::time::{Duration, Instant};
 
 use ciborium::Value;
-use farcall_core::service::{Descriptor, MethodDescriptor};
-use farcall_core::transport::PeerId;
-use farcall_core::wire::{Failure, ServerState};
-use farcall_core::{CallError, Event, MethodError, Node, Reason, ServerInfo, value};
+use farcall::service::{Descriptor, MethodDescriptor};
+use farcall::transport::PeerId;
+use farcall::wire::{Failure, ServerState};
+use farcall::{CallError, Event, Node, Reason, ServerInfo};
 
 use crate::args::CallArgs;
 use crate::exit::{Exit, Status};
@@ -62,12 +62,12 @@ pub(crate) async fn run(
     for turn in 0..args.count {
         let spent = if turn == 0 { begun.elapsed() } else { Duration::ZERO };
         let call = client
-            .try_call::<Value, Value>(args.method.as_str(), &arguments)
+            .call::<Value>(args.method.as_str(), &arguments)
             .timeout(timeout.saturating_sub(spent));
         match call.await {
             Ok(value) => print(&value, args.raw, terminal)?,
             Err(error) => {
-                let failure = failure(error);
+                let failure = failure(&error);
                 let status = tell(args, &failure, help(failure.reason), terminal);
                 first_failure.get_or_insert(status);
                 if status == Status::Usage {
@@ -136,25 +136,12 @@ fn find<'a>(descriptor: &'a Descriptor, method: &str) -> Option<&'a MethodDescri
 }
 
 /// One shape for all that may happen to a call.
-fn failure(error: MethodError<Value>) -> Failure {
-    match error {
-        MethodError::Returned(error) => {
-            let mut failure = Failure::new(Reason::Returned, "");
-            if let Some(text) = error.as_text() {
-                failure.message = text.to_owned();
-            }
-            failure.value = value::encode(&error).ok().map(Into::into);
-            failure
-        }
-        MethodError::Call(error) => of_call(&error),
-    }
-}
-
-fn of_call(error: &CallError) -> Failure {
+fn failure(error: &CallError) -> Failure {
     let details = error.details();
     let mut failure = Failure::new(details.reason, details.message.clone());
     failure.retry_after = details.retry_after;
     failure.nearest.clone_from(&details.nearest);
+    failure.value.clone_from(&details.value);
     failure
 }
 
@@ -224,8 +211,8 @@ fn read_file(path: &str) -> Result<Vec<u8>, String> {
 
 #[cfg(test)]
 mod tests {
-    use farcall_core::config::ClientConfig;
-    use farcall_core::{Bytes, Config, Functions, Memory, block_on};
+    use farcall::config::ClientConfig;
+    use farcall::{Bytes, Config, Functions, Memory, block_on};
     use serde::Serialize;
 
     use super::*;
@@ -325,8 +312,10 @@ mod tests {
     fn a_typed_error_is_told_and_fails() {
         let outcome = call(&["calc", "div", "1", "0"]);
         assert_eq!((outcome.status, &*outcome.answers), (Status::Failed, ""));
-        assert!(outcome.notes.starts_with("error: calc.div: returned an error"));
-        assert!(outcome.notes.contains(r#"{"ByZero":{"a":1.0}}"#), "{}", outcome.notes);
+        assert_eq!(
+            outcome.notes,
+            "error: calc.div: cannot divide 1 by zero ({\"ByZero\":{\"a\":1.0}})\n"
+        );
     }
 
     #[test]
@@ -379,5 +368,10 @@ mod tests {
         assert_eq!(told["status"], 2);
         assert_eq!(told["reason"], "unknown_method");
         assert_eq!(told["nearest"][0], "add");
+        let outcome = call(&["--json", "calc", "div", "1", "0"]);
+        let told: serde_json::Value = serde_json::from_str(&outcome.notes).unwrap();
+        assert_eq!(told["reason"], "returned");
+        assert_eq!(told["message"], "cannot divide 1 by zero");
+        assert_eq!(told["value"]["ByZero"]["a"], 1.0);
     }
 }

@@ -2,15 +2,14 @@
 
 use std::path::Path;
 
-use farcall_core::Config;
-use farcall_core::config::{ConfigError, Layers, Mistake, Origin, Resolved, Setting};
+use farcall::Config;
+use farcall::config::{ConfigError, Layers, Mistake, Origin, Resolved, Setting};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::args::CheckArgs;
 use crate::exit::{Exit, Status};
 use crate::terminal::Terminal;
-use crate::transports;
 
 /// Runs the command.
 ///
@@ -22,7 +21,7 @@ pub(crate) fn run(args: &CheckArgs, terminal: &mut Terminal<'_>) -> Result<Statu
         None => Layers::from_process(),
     };
     let file = layers.as_ref().ok().and_then(|layers| layers.file().map(Path::to_owned));
-    let resolved = layers.and_then(|layers| Config::resolve(&layers, transports::kinds()));
+    let resolved = layers.and_then(|layers| Config::resolve(&layers, farcall::transports()));
     if args.json {
         let status = if resolved.is_ok() { Status::Done } else { Status::Usage };
         terminal.answer(json(file.as_deref(), &resolved))?;
@@ -38,8 +37,13 @@ fn report(file: Option<&Path>, resolved: &Resolved) -> String {
         Some(file) => format!("{} is good", file.display()),
         None => "there is no file: defaults and variables".to_owned(),
     };
-    let transports = transports::names().join(", ");
+    let transports = transports().join(", ");
     format!("# {read}\n{}# transports compiled in: {transports}", resolved.settings)
+}
+
+/// The names of the transports that this program was built with.
+fn transports() -> Vec<&'static str> {
+    farcall::transports().iter().map(|kind| kind.name()).collect()
 }
 
 /// What `--json` prints; these names stay as they are.
@@ -89,7 +93,7 @@ fn json(file: Option<&Path>, resolved: &Result<Resolved, ConfigError>) -> String
     let checked = Checked {
         ok: resolved.is_ok(),
         file: file.map(|file| file.display().to_string()),
-        transports: transports::names(),
+        transports: transports(),
         settings,
         mistakes,
     };
@@ -137,7 +141,7 @@ mod tests {
 
     fn resolve(text: &str) -> Result<Resolved, ConfigError> {
         let layers = Layers::new(Some((Path::new("farcall.toml"), text)), [])?;
-        Config::resolve(&layers, transports::kinds())
+        Config::resolve(&layers, farcall::transports())
     }
 
     fn read(file: Option<&Path>, resolved: &Result<Resolved, ConfigError>) -> serde_json::Value {

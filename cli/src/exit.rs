@@ -2,9 +2,9 @@
 
 use std::io;
 
-use farcall_core::config::ConfigError;
-use farcall_core::wire::ReasonClass;
-use farcall_core::{Error, Reason};
+use farcall::config::ConfigError;
+use farcall::wire::ReasonClass;
+use farcall::{Error, Reason};
 
 /// What the exit status says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use ciborium::Value;
-use farcall_core::value;
-use farcall_core::wire::{Failure, ReasonClass};
+use farcall::value::{self, ValueError};
+use farcall::wire::{Failure, ReasonClass};
 use serde::Serialize;
 
 use crate::exit::Status;
@@ -44,7 +44,7 @@ impl Told<'_> {
 
     /// One line of JSON.
     pub(crate) fn json(&self) -> String {
-        let value = self.value();
+        let value = self.value().and_then(Result::ok);
         let Failure { reason, message, retry_after, nearest, .. } = self.failure;
         let json = Json {
             status: self.status().code(),
@@ -68,30 +68,41 @@ impl Told<'_> {
     }
 
     /// The method's own error.
-    fn value(&self) -> Option<Value> {
-        value::decode(self.failure.value.as_ref()?).ok()
+    fn value(&self) -> Option<Result<Value, ValueError>> {
+        self.failure.value.as_ref().map(|value| value::decode(value))
+    }
+
+    /// What the method's own error says, and in parentheses what it is.
+    fn own_error(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = &self.failure.message;
+        f.write_str(text)?;
+        match self.value() {
+            // An error that is a text has been said.
+            Some(Ok(Value::Text(value))) if value == *text => Ok(()),
+            Some(Ok(value)) if text.is_empty() => f.write_str(&show::json(&value)),
+            Some(Ok(value)) => write!(f, " ({})", show::json(&value)),
+            Some(Err(error)) => write!(f, " (its value cannot be read: {error})"),
+            None => Ok(()),
+        }
     }
 }
 
 impl fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Told { service, method, failure, help } = self;
+        write!(f, "{service}.{method}: ")?;
         let what = match failure.reason.class() {
-            ReasonClass::Returned => "returned an error",
+            ReasonClass::Returned => return self.own_error(f),
             ReasonClass::NotSent => "not sent",
             ReasonClass::Refused => "refused",
             ReasonClass::Failed => "failed",
             ReasonClass::OutcomeUnknown => "outcome unknown",
         };
-        write!(f, "{service}.{method}: {what}")?;
+        f.write_str(what)?;
         if !failure.message.is_empty() {
             write!(f, ": {}", failure.message)?;
         }
         let mut line = |label: &str, text: &str| write!(f, "\n  {label:8}  {text}");
-        // An error that is a text has been said.
-        if let Some(value) = self.value().filter(|it| it.as_text() != Some(&failure.message)) {
-            line("value", &show::json(&value))?;
-        }
         if let Some(after) = failure.retry_after {
             line("retry", &format!("after {after:?}"))?;
         }
@@ -106,7 +117,7 @@ impl fmt::Display for Told<'_> {
 mod tests {
     use std::time::Duration;
 
-    use farcall_core::Reason;
+    use farcall::Reason;
 
     use super::*;
 
@@ -125,10 +136,27 @@ mod tests {
         let failure = returned("cannot divide 1 by zero", [("by_zero", 1)]);
         assert_eq!(
             told(&failure).to_string(),
-            "calc.div: returned an error: cannot divide 1 by zero\n  value     [[\"by_zero\",1]]"
+            r#"calc.div: cannot divide 1 by zero ([["by_zero",1]])"#
         );
-        let failure = returned("no", "no");
-        assert_eq!(told(&failure).to_string(), "calc.div: returned an error: no");
+        assert_eq!(told(&returned("", 7)).to_string(), "calc.div: 7");
+        assert_eq!(told(&returned("no", ())).to_string(), "calc.div: no (null)");
+    }
+
+    #[test]
+    fn an_own_error_that_is_a_text_is_told_once() {
+        assert_eq!(told(&returned("no", "no")).to_string(), "calc.div: no");
+        assert_eq!(told(&returned("no", "No")).to_string(), r#"calc.div: no ("No")"#);
+    }
+
+    #[test]
+    fn an_own_error_whose_value_cannot_be_read_still_has_its_text() {
+        let mut failure = Failure::new(Reason::Returned, "no");
+        failure.value = Some(vec![0xff].into());
+        let told = told(&failure);
+        assert!(told.to_string().starts_with("calc.div: no (its value cannot be read: "));
+        assert!(
+            told.json().contains(r#""message":"no","#) && told.json().contains(r#""value":null"#)
+        );
     }
 
     #[test]

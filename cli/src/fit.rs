@@ -17,7 +17,7 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ciborium::Value;
-use farcall_core::service::{MethodDescriptor, ParamDescriptor};
+use farcall::service::{MethodDescriptor, ParamDescriptor};
 
 use crate::json::Json;
 use crate::shape::Shape;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use farcall_core::{Error, Event, Node, NodeStatus, Reason, ServerInfo, ServiceStatus};
+use farcall::{Error, Event, Node, NodeStatus, Reason, ServerInfo, ServiceStatus};
 use futures::FutureExt;
 use futures::future::join_all;
 use serde::Serialize;
@@ -247,9 +247,9 @@ fn tables(listing: &Listing) -> String {
 
 #[cfg(test)]
 mod tests {
-    use farcall_core::transport::PeerId;
-    use farcall_core::wire::{NodeId, ServerState};
-    use farcall_core::{ClientStatus, Config, Functions, Memory, block_on};
+    use farcall::transport::PeerId;
+    use farcall::wire::{NodeId, ServerState};
+    use farcall::{ClientStatus, Config, Functions, Memory, block_on};
 
     use super::*;
 

@@ -3,7 +3,6 @@
 //! | step | module |
 //! |---|---|
 //! | the command line | `args` |
-//! | what is compiled in | `transports` |
 //! | the commands | `check`, `list`, `call` |
 //! | arguments: text to values | `fit`, `shape`, `json` |
 //! | results: values to text | `show`, `failure`, `columns` |
@@ -21,14 +20,12 @@ mod list;
 mod shape;
 mod show;
 mod terminal;
-mod transports;
 
 use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
-use farcall_core::config::Layers;
-use farcall_core::{Config, Node, block_on};
+use farcall::{Config, Node, block_on};
 
 use crate::args::{Args, Command};
 use crate::exit::{Exit, Status};
@@ -68,8 +65,7 @@ fn online(command: impl Future<Output = Result<Status, Exit>>) -> Result<Status,
 
 /// A node with the configuration of this process.
 async fn open(adjust: impl FnOnce(&mut Config)) -> Result<Node, Exit> {
-    let layers = Layers::from_process()?;
-    let mut resolved = Config::resolve(&layers, transports::kinds())?;
+    let mut resolved = farcall::resolve()?;
     adjust(&mut resolved.config);
     Ok(Node::open_with(resolved.config, resolved.transport).await?)
 }

@@ -88,7 +88,7 @@ fn big(tag: u64, value: &Value) -> Option<Big> {
 
 #[cfg(test)]
 mod tests {
-    use farcall_core::value::{decode, encode};
+    use farcall::value::{decode, encode};
 
     use super::*;
 
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn bytes_are_base64() {
-        assert_eq!(shown(farcall_core::Bytes::from(vec![0, 255])), r#"{"base64":"AP8="}"#);
+        assert_eq!(shown(farcall::Bytes::from(vec![0, 255])), r#"{"base64":"AP8="}"#);
     }
 
     #[test]

@@ -379,10 +379,9 @@ impl Stream for MemoryStream {
                     }
                 }
                 None => {
-                    let mut batch = Vec::new();
-                    if !ready!(this.batches.poll_swap(&mut batch, cx)) {
+                    let Some(batch) = ready!(this.batches.poll_take(cx)) else {
                         return Poll::Ready(None);
-                    }
+                    };
                     this.batch = batch.into();
                 }
             }

@@ -23,7 +23,9 @@ impl Params {
     /// # Errors
     /// There are too many, or one of an unknown name.
     pub fn arguments(&self, names: &'static [&'static str]) -> Result<Arguments<'_>, Failure> {
-        value::check(&self.0).map_err(|error| wrong(format!("arguments: {error}")))?;
+        // The list of them is no level of nesting of any.
+        value::check(&self.0, value::MAX_DEPTH + 1)
+            .map_err(|error| wrong(format!("arguments: {error}")))?;
         let mut decoder = minicbor::Decoder::new(&self.0);
         let form = match decoder.datatype() {
             Ok(minicbor::data::Type::Array) => {

@@ -29,6 +29,9 @@ struct Inner<T> {
     closed: bool,
 }
 
+/// The most items that room is kept for.
+const AGAIN: usize = 1024;
+
 /// The queue is closed; the item comes back.
 #[derive(Debug)]
 pub(crate) struct Closed<T>(pub(crate) T);
@@ -92,17 +95,16 @@ impl<T> Sender<T> {
 }
 
 impl<T> Batches<T> {
-    /// Swaps everything that waits into `batch`, which must be empty and whose memory is reused.
-    /// `false` at the end of the queue.
-    pub(crate) fn poll_swap(&self, batch: &mut Vec<T>, cx: &mut Context<'_>) -> Poll<bool> {
-        debug_assert!(batch.is_empty(), "a batch is worked off before the next is taken");
+    /// Takes everything that waits; `None` at the end of the queue.
+    pub(crate) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Option<Vec<T>>> {
         let mut inner = lock(&self.0);
         if !inner.waiting.is_empty() {
-            std::mem::swap(&mut inner.waiting, batch);
-            return Poll::Ready(true);
+            // Room for as much again, so that a steady load does not grow each batch from nothing.
+            let next = Vec::with_capacity(inner.waiting.len().min(AGAIN));
+            return Poll::Ready(Some(std::mem::replace(&mut inner.waiting, next)));
         }
         if inner.closed {
-            return Poll::Ready(false);
+            return Poll::Ready(None);
         }
         if !inner.reader.as_ref().is_some_and(|reader| reader.will_wake(cx.waker())) {
             inner.reader = Some(cx.waker().clone());
@@ -115,8 +117,7 @@ impl<T> Stream for Batches<T> {
     type Item = Vec<T>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<T>>> {
-        let mut batch = Vec::new();
-        self.poll_swap(&mut batch, cx).map(|more| more.then_some(batch))
+        self.poll_take(cx)
     }
 }
 

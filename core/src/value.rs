@@ -71,7 +71,7 @@ pub fn encode_into<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Resul
 /// The bytes are not of the type, nest too deep, have too many items, or go on after the value.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ValueError> {
     let mut rest = bytes;
-    check(bytes)?;
+    check(bytes, MAX_DEPTH)?;
     let value = decode_next(&mut rest)?;
     match rest.len() {
         0 => Ok(value),
@@ -80,9 +80,9 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ValueError> {
 }
 
 /// Bounds what decoding may cost, before it begins. Small values are not worth it.
-pub(crate) fn check(bytes: &[u8]) -> Result<(), ValueError> {
+pub(crate) fn check(bytes: &[u8], depth: usize) -> Result<(), ValueError> {
     if bytes.len() > WALK_FROM {
-        well_formed(bytes, MAX_DEPTH, MAX_ITEMS)?;
+        well_formed(bytes, depth, MAX_ITEMS)?;
     }
     Ok(())
 }

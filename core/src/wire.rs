@@ -44,3 +44,6 @@ pub const MAX_NAME_BYTES: usize = 255;
 
 /// The most headers one call may carry.
 pub const MAX_HEADERS: usize = 64;
+
+/// The most bytes that the names and values of one call's headers may have together.
+pub const MAX_HEADER_BYTES: usize = 16 * 1024;

@@ -353,13 +353,17 @@ fn task() -> impl Strategy<Value = TaskOptions> {
 }
 
 fn failure() -> impl Strategy<Value = Failure> {
-    // Null says that there is no value.
-    let value = payload().prop_filter("null is no value", |value| value[..] != [0xf6]);
     let nearest = vec(name().prop_map(|name| name.to_string()), 0..4);
-    (select(Reason::ALL), text(), option::of(micros()), nearest, option::of(value)).prop_map(
+    (select(Reason::ALL), text(), option::of(micros()), nearest, option::of(payload())).prop_map(
         |(reason, message, retry_after, nearest, value)| {
             let mut failure = Failure::new(reason, message.to_string());
-            (failure.retry_after, failure.nearest, failure.value) = (retry_after, nearest, value);
+            let null = Bytes::from_static(&[0xf6]);
+            failure.value = match reason {
+                // A method's own error is always there, and may be null.
+                Reason::Returned => Some(value.unwrap_or(null)),
+                _ => value.filter(|value| *value != null),
+            };
+            (failure.retry_after, failure.nearest) = (retry_after, nearest);
             failure
         },
     )

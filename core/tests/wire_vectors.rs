@@ -12,8 +12,8 @@ use farcall_core::params::Params;
 use farcall_core::service::{Descriptor, MethodDescriptor, ParamDescriptor};
 use farcall_core::wire::{
     Announcement, CallFrame, CallId, CallOptions, Durability, FRAME_OVERHEAD, Failure, Frame,
-    Hello, MAX_HEADERS, MAX_NAME_BYTES, NodeId, Reason, ReasonClass, ServerState, StreamId,
-    TaskOptions, WireError,
+    Hello, MAX_HEADER_BYTES, MAX_HEADERS, MAX_NAME_BYTES, NodeId, Reason, ReasonClass, ServerState,
+    StreamId, TaskOptions, WireError,
 };
 use farcall_core::{ClientStatus, NodeStatus, ServiceStatus, value};
 use serde::de::DeserializeOwned;
@@ -288,6 +288,7 @@ fn the_document_states_the_limits() {
         ("bytes of a frame beyond its payload", FRAME_OVERHEAD as u64),
         ("bytes of a name", MAX_NAME_BYTES as u64),
         ("headers of a call", MAX_HEADERS as u64),
+        ("bytes of its headers, names and values together", MAX_HEADER_BYTES as u64),
         ("depth of a value", value::MAX_DEPTH as u64),
         ("items of a value", value::MAX_ITEMS),
     ];

@@ -5,18 +5,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ffi::OsString;
 use std::fs;
-use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
+use std::{fmt, io};
 
 use compact_str::CompactString;
 use farcall_core::transport::{Inbound, Watch};
-use notify::event::{EventKind, ModifyKind};
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -24,6 +23,7 @@ use crate::dial::{self, Dial};
 use crate::folder;
 use crate::hub::Hub;
 use crate::paths::{self, ServerPaths};
+use crate::watcher::Watcher;
 
 /// How often folders are looked through when nobody tells of changes.
 const POLL: Duration = Duration::from_millis(200);
@@ -169,23 +169,18 @@ fn is_socket(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
 }
 
-/// The folders that are watched.
+/// The folders that are looked through.
 struct Folders {
     /// `None`: nobody tells of changes.
-    watcher: Option<RecommendedWatcher>,
-    watched: HashMap<PathBuf, FolderId>,
+    watcher: Option<Watcher>,
     /// Folders that cannot be used, each told of once.
     complained: HashSet<PathBuf>,
 }
 
-/// Which of the folders that have had a path it is: device, inode, and when it was made, since file
-/// systems use inodes again.
-type FolderId = (u64, u64, Option<SystemTime>);
-
 impl Folders {
     fn new(news: Arc<Notify>) -> Self {
-        let watcher = watcher(news).map_err(|error| cannot_watch(&error)).ok();
-        Folders { watcher, watched: HashMap::new(), complained: HashSet::new() }
+        let watcher = Watcher::new(news).map_err(|error| cannot_watch(&error)).ok();
+        Folders { watcher, complained: HashSet::new() }
     }
 
     fn poll_every(&self) -> Option<Duration> {
@@ -195,7 +190,7 @@ impl Folders {
 
     /// Names of the files in a folder, which is made and watched first: what appears after this is
     /// told of.
-    fn list(&mut self, hub: &Hub, folder: &Path) -> Vec<std::ffi::OsString> {
+    fn list(&mut self, hub: &Hub, folder: &Path) -> Vec<OsString> {
         let made = folder::ensure_within(hub.paths.socket_dir(), folder, &hub.allow);
         let listed = made.map_err(io::Error::other).and_then(|()| {
             self.watch(folder)?;
@@ -214,47 +209,22 @@ impl Folders {
     }
 
     fn watch(&mut self, folder: &Path) -> io::Result<()> {
-        let found = fs::metadata(folder)?;
-        let id = (found.dev(), found.ino(), found.created().ok());
-        if self.watched.get(folder) == Some(&id) {
-            return Ok(());
-        }
-        if let Some(watcher) = &mut self.watcher {
-            // One that was removed and made again is another folder; the old watch may be gone.
-            let _ = watcher.unwatch(folder);
-            if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
+        if let Some(watcher) = &self.watcher {
+            let found = fs::metadata(folder)?;
+            let id = (found.dev(), found.ino(), found.created().ok());
+            if let Err(error) = watcher.watch(folder, id) {
                 cannot_watch(&error);
                 self.watcher = None;
             }
         }
-        self.watched.insert(folder.to_owned(), id);
         Ok(())
     }
 
-    fn complain(&mut self, folder: &Path, error: &dyn std::fmt::Display) {
+    fn complain(&mut self, folder: &Path, error: &dyn fmt::Display) {
         if self.complained.insert(folder.to_owned()) {
             tracing::error!(folder = %folder.display(), %error, "cannot look for servers");
         }
     }
-}
-
-/// A watcher whose thread does nothing but say that there is news.
-fn watcher(news: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
-    notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // Looking through a folder is an event as well, and must not lead to another look.
-        let is_news = event.as_ref().map_or(true, |event| {
-            event.need_rescan()
-                || matches!(
-                    event.kind,
-                    EventKind::Create(_)
-                        | EventKind::Remove(_)
-                        | EventKind::Modify(ModifyKind::Name(_))
-                )
-        });
-        if is_news {
-            news.notify_one();
-        }
-    })
 }
 
 fn cannot_watch(error: &notify::Error) {

@@ -203,7 +203,7 @@ impl Hub {
             return undelivered("sockets carry no queue that any server may take from".to_owned());
         };
         let sessions = self.sessions.borrow();
-        let Some(session) = sessions.get(peer).filter(|session| session.is_up()) else {
+        let Some(session) = sessions.get(peer).filter(|session| session.is_open()) else {
             return undelivered(format!("{peer} is not connected any longer"));
         };
         match session.send(self, frame, confirm) {
@@ -245,7 +245,7 @@ impl Hub {
         server.update(announcement);
         let frame = Frame::Announce(server.announcement());
         for session in self.sessions_with(&server) {
-            if session.is_up() {
+            if session.is_open() {
                 match session.send(self, &frame, false) {
                     Ok(()) => self.mark_dirty(&session),
                     Err(full) => session.too_slow(self, full),

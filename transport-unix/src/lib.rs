@@ -35,8 +35,8 @@
 //! - `session` is one connection: `framing` and `outgoing` hold what was read and is to be written,
 //!   as pure code; `reader` reads, `stall` finds those that have stopped midway.
 //! - `listener` starts a `server` and accepts its connections; `lock` makes it the only one.
-//! - `discovery` watches folders and starts a `dial` for each socket, which connects and, after a
-//!   `backoff`, connects again.
+//! - `discovery` looks through folders when the `watcher` has news, and starts a `dial` for each
+//!   socket, which connects and, after a `backoff`, connects again.
 //! - `inbox` holds what core has not taken yet, `buffers` the memory that sessions share.
 //! - `config`, `paths` and `folder` say where sockets lie and whether that place can be trusted.
 
@@ -60,6 +60,7 @@ mod session;
 mod stall;
 mod tasks;
 mod transport;
+mod watcher;
 
 pub use config::UnixConfig;
 pub use transport::{UNIX, Unix, UnixKind};

@@ -55,6 +55,7 @@ pub(crate) struct Session {
     /// What the other side says of itself, once it has.
     hello: RefCell<Option<Hello>>,
     phase: Cell<Phase>,
+    is_open: Cell<bool>,
     socket: RefCell<Option<OwnedWriteHalf>>,
     outgoing: RefCell<Outgoing>,
     /// The socket takes no more for now; the task waits until it does.
@@ -170,6 +171,7 @@ impl Session {
             credentials,
             hello: RefCell::default(),
             phase: Cell::new(Phase::Greeting),
+            is_open: Cell::new(false),
             socket: RefCell::new(Some(socket)),
             outgoing: RefCell::default(),
             blocked: Cell::new(false),
@@ -183,12 +185,9 @@ impl Session {
         }
     }
 
-    /// Whether frames may be sent.
-    pub(crate) fn is_up(&self) -> bool {
-        self.phase.get() == Phase::Up
-            && self.end.borrow().is_none()
-            && !self.is_broken.get()
-            && self.closing.borrow().is_none()
+    /// Whether core knows it and frames may be sent: it has not begun to end.
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_open.get()
     }
 
     /// Whether it is a connection to this server.
@@ -258,6 +257,7 @@ impl Session {
                 failed => {
                     tracing::debug!(peer = self.peer.0, ?failed, "cannot write to a peer");
                     self.is_broken.set(true);
+                    self.is_open.set(false);
                     self.blocked.set(false);
                     self.taken_at.set(hub.ticks.start());
                     self.wake_task();
@@ -287,7 +287,7 @@ impl Session {
     }
 
     fn close(&self, hub: &Hub, end: End, clean: bool) {
-        if !self.is_up() {
+        if !self.is_open() {
             // Nobody knows it yet, or it is about to end anyway.
             return self.throw(End { is_told: true, is_rejection: false, ..end });
         }
@@ -299,6 +299,7 @@ impl Session {
         }
         drop(outgoing);
         *self.closing.borrow_mut() = Some(end);
+        self.is_open.set(false);
         self.write(hub);
         self.wake_task();
     }
@@ -332,6 +333,7 @@ impl Session {
     /// Ends the session as soon as its task runs.
     fn throw(&self, end: End) {
         self.end.borrow_mut().get_or_insert(end);
+        self.is_open.set(false);
         self.wake_task();
     }
 
@@ -537,6 +539,7 @@ impl Session {
 
     fn up(&self, hub: &Hub, hello: Hello) {
         self.phase.set(Phase::Up);
+        self.is_open.set(true);
         let credentials = self.credentials.clone();
         hub.inbox.push(Inbound::PeerUp { peer: self.peer, hello, credentials });
     }
@@ -554,6 +557,7 @@ impl Session {
         if phase == Phase::Ended {
             return;
         }
+        self.is_open.set(false);
         hub.remove(self.peer);
         let mut reason = end.reason;
         if end.is_told {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -62,10 +62,16 @@ impl Program {
         Outcome::of(self.command(arguments).output().unwrap())
     }
 
+    /// Starts it; [`Outcome::of_child`] waits for its end.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command(arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
     /// Runs it with an open file for its standard output.
     pub(crate) fn run_into(&self, arguments: &[&str], stdout: impl Into<Stdio>) -> Outcome {
         let child = self.command(arguments).stdout(stdout).stderr(Stdio::piped()).spawn().unwrap();
-        Outcome::of(child.wait_with_output().unwrap())
+        Outcome::of_child(child)
     }
 
     /// Runs it with a file of this folder for its standard input.
@@ -76,6 +82,11 @@ impl Program {
 }
 
 impl Outcome {
+    /// Waits for the end of a run.
+    pub(crate) fn of_child(child: Child) -> Outcome {
+        Outcome::of(child.wait_with_output().unwrap())
+    }
+
     fn of(output: Output) -> Outcome {
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Outcome {

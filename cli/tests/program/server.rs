@@ -1,21 +1,98 @@
 //! A server for the program to call: in this process, or in one of its own that may die.
 
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
 use std::time::Duration;
 
-use farcall_core::config::{Layers, Resolved};
-use farcall_core::{Bytes, Config, Context, Functions, Node};
-use farcall_transport_unix::UnixKind;
+use farcall::Config;
+use farcall::config::{Layers, Resolved};
+use farcall::prelude::*;
 use futures::executor::block_on;
 use rustix::process::{Pid, Signal, kill_process};
+
+/// As in `examples/calc_server.rs`, and a method that does not end.
+#[farcall::service]
+trait Calc {
+    async fn add(&self, a: i64, b: i64) -> i64;
+    async fn div(&self, a: f64, b: f64) -> Result<f64, CalcError>;
+    #[farcall(idempotent)]
+    async fn sleep(&self, ms: u64) -> u64;
+    #[farcall(idempotent)]
+    async fn echo(&self, bytes: &[u8]) -> Vec<u8>;
+    #[farcall(idempotent)]
+    async fn whoami(&self, ctx: &Context) -> String;
+    async fn boom(&self);
+    async fn never(&self);
+}
+
+#[farcall::data]
+#[derive(Debug)]
+enum CalcError {
+    DivisionByZero,
+}
+
+impl fmt::Display for CalcError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("division by zero")
+    }
+}
+
+/// Says when `sleep` and `never` have begun, and when they were dropped.
+struct Calculator {
+    started: Sender<()>,
+    ended: Sender<()>,
+}
+
+impl Calculator {
+    fn begin(&self) -> Guard {
+        // Not every test listens.
+        let _ = self.started.send(());
+        Guard(self.ended.clone())
+    }
+}
+
+impl Calc for Calculator {
+    async fn add(&self, a: i64, b: i64) -> i64 {
+        a + b
+    }
+
+    async fn div(&self, a: f64, b: f64) -> Result<f64, CalcError> {
+        if b == 0.0 { Err(CalcError::DivisionByZero) } else { Ok(a / b) }
+    }
+
+    async fn sleep(&self, ms: u64) -> u64 {
+        let _guard = self.begin();
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+        ms
+    }
+
+    async fn echo(&self, bytes: &[u8]) -> Vec<u8> {
+        bytes.to_vec()
+    }
+
+    async fn whoami(&self, ctx: &Context) -> String {
+        ctx.server_id().to_owned()
+    }
+
+    async fn boom(&self) {
+        panic!("boom, as asked");
+    }
+
+    async fn never(&self) {
+        let _guard = self.begin();
+        std::future::pending::<()>().await;
+    }
+}
 
 /// A server of `calc`, until it is dropped.
 pub(crate) struct Server {
     node: Node,
     started: Receiver<()>,
-    cancelled: Receiver<()>,
+    ended: Receiver<()>,
 }
 
 /// Says when a handler's future is dropped.
@@ -31,28 +108,21 @@ impl Server {
     /// Serves in a folder of sockets, with more settings, as variables are named.
     pub(crate) fn start(sockets: &Path, settings: &[(&str, &str)]) -> Server {
         let (send_started, started) = channel();
-        let (send_cancelled, cancelled) = channel();
-        let never = move || {
-            let (started, guard) = (send_started.clone(), Guard(send_cancelled.clone()));
-            async move {
-                started.send(()).unwrap();
-                let _guard = guard;
-                std::future::pending::<()>().await;
-            }
-        };
+        let (send_ended, ended) = channel();
+        let calculator = Calculator { started: send_started, ended: send_ended };
         let node = open(sockets, settings);
-        block_on(node.serve(calc().add("never", never))).unwrap();
-        Server { node, started, cancelled }
+        block_on(node.serve(CalcServer::new(calculator))).unwrap();
+        Server { node, started, ended }
     }
 
-    /// Waits until `never` has begun.
+    /// Waits until `sleep` or `never` has begun.
     pub(crate) fn wait_started(&self) {
-        self.started.recv_timeout(Duration::from_secs(20)).unwrap();
+        self.started.recv_timeout(PATIENCE).unwrap();
     }
 
     /// Waits until `never` was cancelled.
     pub(crate) fn wait_cancelled(&self) {
-        self.cancelled.recv_timeout(Duration::from_secs(20)).unwrap();
+        self.ended.recv_timeout(PATIENCE).unwrap();
     }
 }
 
@@ -67,57 +137,77 @@ fn open(sockets: &Path, settings: &[(&str, &str)]) -> Node {
     let variables = settings.iter().chain([&sockets]);
     let variables = variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let layers = Layers::new(None, variables).unwrap();
-    let Resolved { config, transport, .. } = Config::resolve(&layers, &[&UnixKind]).unwrap();
+    let Resolved { config, transport, .. } =
+        Config::resolve(&layers, farcall::transports()).unwrap();
     block_on(Node::open_with(config, transport)).unwrap()
 }
 
-fn calc() -> Functions {
-    Functions::new("calc")
-        .add("add", |a: i64, b: i64| a + b)
-        .try_add(
-            "div",
-            |a: f64, b: f64| {
-                if b == 0.0 { Err("division by zero".to_owned()) } else { Ok(a / b) }
-            },
-        )
-        .add("echo", |bytes: Bytes| bytes)
-        .add("whoami", |ctx: Context| ctx.server_id().to_owned())
-        .add("boom", || -> i64 { panic!("on purpose") })
-        .add("die", || -> i64 { std::process::abort() })
-}
-
 /// A server in a process of its own: this test program, told to run nothing but [`serve`].
-pub(crate) struct ServerProcess(Child);
+pub(crate) struct ServerProcess {
+    child: Child,
+    started: Receiver<()>,
+}
 
 impl ServerProcess {
     pub(crate) fn start(sockets: &Path) -> ServerProcess {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "server::serve", "--ignored"]).env(SERVE_IN, sockets);
-        let command = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        ServerProcess(command.spawn().unwrap())
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (send_started, started) = channel();
+        thread::spawn(move || {
+            for _ in lines.map_while(Result::ok).filter(|line| line == STARTED) {
+                let _ = send_started.send(());
+            }
+        });
+        ServerProcess { child, started }
+    }
+
+    /// Waits until `sleep` or `never` has begun.
+    pub(crate) fn wait_started(&self) {
+        self.started.recv_timeout(PATIENCE).unwrap();
     }
 
     /// Stops it, as a debugger would: it lives and does nothing.
     pub(crate) fn stop(&self) {
-        kill_process(Pid::from_child(&self.0), Signal::STOP).unwrap();
+        kill_process(Pid::from_child(&self.child), Signal::STOP).unwrap();
+    }
+
+    /// Kills it, as `kill -9` does.
+    pub(crate) fn kill(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::KILL).unwrap();
     }
 }
 
 impl Drop for ServerProcess {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
+/// How long a test waits for what has to come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 const SERVE_IN: &str = "SERVE_IN";
+
+/// The line by which a server's process says that a method has begun.
+const STARTED: &str = "started";
 
 #[test]
 #[ignore = "not a test: the server of others, in its own process"]
 fn serve() {
     if let Some(sockets) = std::env::var_os(SERVE_IN) {
-        let _server = Server::start(Path::new(&sockets), &[]);
-        // Ends with whoever started it.
-        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        let server = Server::start(Path::new(&sockets), &[]);
+        thread::spawn(|| {
+            // Ends with whoever started it.
+            let _ = io::copy(&mut io::stdin(), &mut io::sink());
+            std::process::exit(0);
+        });
+        while server.started.recv().is_ok() {
+            // Not by a macro that prints: tests keep what those say to themselves.
+            writeln!(io::stderr(), "{STARTED}").unwrap();
+        }
     }
 }

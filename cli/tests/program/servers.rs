@@ -1,10 +1,8 @@
 //! `farcall list` and `farcall call`, with servers and without.
 
-use std::process::Stdio;
-
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::program::{Program, has};
+use crate::program::{Outcome, Program, has};
 use crate::server::{Server, ServerProcess};
 
 #[test]
@@ -50,6 +48,11 @@ fn a_result_is_an_answer() {
     assert_eq!(program.run(&["call", "calc", "add", "b=-2", "a=1"]).answer(), "-1\n");
     let three = program.run(&["call", "--count", "3", "--raw", "calc", "whoami"]).answer();
     assert_eq!(three, "one\none\none\n");
+    assert_eq!(program.run(&["call", "calc", "whoami"]).answer(), "\"one\"\n");
+    // Bytes are base64 in JSON, as it has no form of its own for them.
+    assert_eq!(program.run(&["call", "calc", "echo", "abc"]).answer(), "{\"base64\":\"YWJj\"}\n");
+    assert_eq!(program.run(&["call", "--raw", "calc", "echo", "abc"]).answer(), "abc");
+    assert_eq!(program.run(&["call", "calc", "sleep", "1"]).answer(), "1\n");
 }
 
 #[test]
@@ -68,8 +71,19 @@ fn a_failure_of_the_method_is_status_one() {
     let program = Program::new("");
     let _server = Server::start(&program.sockets(), &[]);
     let notes = program.run(&["call", "calc", "div", "1", "0"]).failure(1);
-    assert_eq!(notes, "error: calc.div: returned an error: division by zero\n");
+    assert_eq!(notes, "error: calc.div: division by zero (\"DivisionByZero\")\n");
     has(&program.run(&["call", "calc", "boom"]).failure(1), "error: calc.boom: failed: ");
+}
+
+#[test]
+fn a_failure_is_json_on_standard_error_if_asked() {
+    let program = Program::new("");
+    let _server = Server::start(&program.sockets(), &[]);
+    let notes = program.run(&["call", "--json", "calc", "div", "1", "0"]).failure(1);
+    let told: serde_json::Value = serde_json::from_str(&notes).unwrap();
+    assert_eq!((&told["status"], &told["reason"]), (&1.into(), &"returned".into()));
+    assert_eq!(told["message"], "division by zero");
+    assert_eq!(told["value"], "DivisionByZero");
 }
 
 #[test]
@@ -98,6 +112,15 @@ fn a_call_that_nobody_could_take_is_status_three() {
 }
 
 #[test]
+fn a_call_that_takes_too_long_is_status_four() {
+    let program = Program::new("");
+    let _server = Server::start(&program.sockets(), &[]);
+    // On a busy machine 50 ms may be over before it is sent.
+    let call = ["call", "calc", "sleep", "10000", "--timeout", "50ms"];
+    has(&program.run(&call).failure(4), "error: calc.sleep: ");
+}
+
+#[test]
 fn a_deadline_is_status_four() {
     let program = Program::new("[client]\nwait_for_server = '1h'");
     let call = ["call", "--timeout", "50ms", "calc", "never"];
@@ -108,19 +131,21 @@ fn a_deadline_is_status_four() {
 }
 
 #[test]
-fn a_lost_server_is_status_five() {
+fn a_server_killed_in_the_middle_of_a_call_is_status_five() {
     let program = Program::new("[client]\nwait_for_server = '20s'");
-    let _server = ServerProcess::start(&program.sockets());
-    let notes = program.run(&["call", "calc", "die"]).failure(5);
-    has(&notes, "calc.die: outcome unknown: ");
+    let server = ServerProcess::start(&program.sockets());
+    let call = program.start(&["call", "calc", "sleep", "10000"]);
+    server.wait_started();
+    server.kill();
+    has(&Outcome::of_child(call).failure(5), "error: calc.sleep: outcome unknown: ");
 }
 
 #[test]
 fn a_server_that_comes_late_is_waited_for() {
     let program = Program::new("[client]\nwait_for_server = '20s'");
-    let call = program.command(&["call", "calc", "add", "1", "2"]).stdout(Stdio::piped()).spawn();
+    let call = program.start(&["call", "calc", "add", "1", "2"]);
     let _server = Server::start(&program.sockets(), &[]);
-    assert_eq!(call.unwrap().wait_with_output().unwrap().stdout, b"3\n");
+    assert_eq!(Outcome::of_child(call).answer(), "3\n");
 }
 
 #[test]

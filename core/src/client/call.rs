@@ -17,7 +17,9 @@ use crate::context::inherited_deadline;
 use crate::error::{CallError, MethodError};
 use crate::node::Node;
 use crate::value::{self, ValueError};
-use crate::wire::{CallId, Failure, Headers, Reason};
+use crate::wire::{
+    CallId, Failure, Headers, MAX_HEADER_BYTES, MAX_HEADERS, MAX_NAME_BYTES, Reason,
+};
 
 /// What is known of a method before it is called.
 #[derive(Clone, Copy, Debug, Default)]
@@ -141,8 +143,8 @@ impl<T, X: Ending> Call<T, X> {
         self.option(|built| built.wait_for_server = Some(wait))
     }
 
-    /// Sends a name and a value along, for the handler's `Context`. At most
-    /// [`MAX_HEADERS`](crate::wire::MAX_HEADERS).
+    /// Sends a name and a value along, for the handler's `Context`. At most 64 of them
+    /// ([`MAX_HEADERS`]), and 16 KiB in all ([`MAX_HEADER_BYTES`]).
     pub fn header(self, name: impl Into<CompactString>, value: impl Into<CompactString>) -> Self {
         let header = (name.into(), value.into());
         self.option(|built| built.headers.push(header))
@@ -198,10 +200,9 @@ impl<T, X: Ending> Call<T, X> {
             (a, b) => a.or(b),
         };
         let wait = built.wait_for_server.unwrap_or(config.client.wait_for_server);
-        if built.headers.len() > crate::wire::MAX_HEADERS {
-            let limit = crate::wire::MAX_HEADERS;
-            let message = format!("{} headers, the limit is {limit}", built.headers.len());
-            return Err(Failure::new(Reason::ArgumentsTooLarge, message));
+        names_fit(&self.about.service, &self.about.method)?;
+        if !built.headers.is_empty() {
+            headers_fit(&built.headers)?;
         }
         let params = built.params.map_err(|failure| *failure)?;
         let limit = config.limits.max_message_bytes;
@@ -231,6 +232,36 @@ impl<T, X: Ending> Call<T, X> {
         self.state = State::Sent { id, outcome };
         Ok(())
     }
+}
+
+/// What would not fit into a frame is found here: the server would take it for garbage.
+fn names_fit(service: &str, method: &str) -> Result<(), Failure> {
+    for (what, name) in [("service", service), ("method", method)] {
+        if name.len() > MAX_NAME_BYTES {
+            let (size, limit) = (name.len(), MAX_NAME_BYTES);
+            let message = format!("the name of the {what} has {size} bytes, the limit is {limit}");
+            return Err(Failure::new(Reason::ArgumentsTooLarge, message));
+        }
+    }
+    Ok(())
+}
+
+fn headers_fit(headers: &Headers) -> Result<(), Failure> {
+    let too_much = |what: &str, size: usize, limit: usize| {
+        let message = format!("{what} {size}, the limit is {limit}");
+        Err(Failure::new(Reason::ArgumentsTooLarge, message))
+    };
+    if headers.len() > MAX_HEADERS {
+        return too_much("headers in number:", headers.len(), MAX_HEADERS);
+    }
+    if let Some((name, _)) = headers.iter().find(|(name, _)| name.len() > MAX_NAME_BYTES) {
+        return too_much("bytes in the name of a header:", name.len(), MAX_NAME_BYTES);
+    }
+    let bytes = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if bytes > MAX_HEADER_BYTES {
+        return too_much("bytes in headers:", bytes, MAX_HEADER_BYTES);
+    }
+    Ok(())
 }
 
 impl About {

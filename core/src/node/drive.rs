@@ -16,7 +16,7 @@ use crate::transport::{Inbound, LinkStream};
 use crate::wire::{Frame, Towards};
 
 /// The most that is read before the actors get it.
-const READ_BATCH: usize = 1024;
+const READ_BATCH: usize = 128;
 
 /// Frames that may wait for the link before the node stops reading: more answers would only add to
 /// them. Every one of them belongs to a call that was admitted, or refuses one.
@@ -76,8 +76,11 @@ async fn read(
     server: &Addr<ServerActor>,
     events: &broadcast::Sender<Event>,
 ) -> String {
+    // Batches are mostly as large as the last one, and mostly for one of the two.
+    let (mut client_size, mut server_size) = (0, 0);
     loop {
-        let (mut for_client, mut for_server) = (Vec::new(), Vec::new());
+        let mut for_client = Vec::with_capacity(client_size);
+        let mut for_server = Vec::with_capacity(server_size);
         let lost = poll_fn(|cx| {
             for read in 0..READ_BATCH {
                 match stream.as_mut().poll_next(cx) {
@@ -95,6 +98,7 @@ async fn read(
             Poll::Ready(None)
         })
         .await;
+        (client_size, server_size) = (for_client.len(), for_server.len());
         if !for_client.is_empty() && !hand_over(client, ClientFrames(for_client)).await {
             return "the client actor ended".to_owned();
         }

@@ -186,6 +186,10 @@ impl ServerActor {
                 );
                 Frame::Failure { id, failure: Failure::new(Reason::ResultTooLarge, message) }
             }
+            Ok(value) if value.is_empty() => {
+                let message = "the method ran, but the service gave no value for its result";
+                Frame::Failure { id, failure: Failure::new(Reason::ResultUnencodable, message) }
+            }
             Ok(value) => Frame::Answer { id, value },
             Err(failure) => {
                 let limit = self.limit(peer, usize::MAX);

@@ -345,7 +345,9 @@ impl Reader<'_> {
             })?;
         }
         let value = self.rest()?;
-        failure.value = if value[..] == [0xf6] { None } else { Some(value) };
+        // Null is no value, unless a method's own error is written so.
+        let none = value[..] == [0xf6] && reason != Reason::Returned;
+        failure.value = if none { None } else { Some(value) };
         Ok(failure)
     }
 }

@@ -15,7 +15,7 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// For unknown names: the nearest that exist.
     pub nearest: Vec<String>,
-    /// For `Returned`: the method's own error, one CBOR item.
+    /// For `Returned`, and always there then: the method's own error, one CBOR item.
     pub value: Option<Bytes>,
 }
 
