@@ -176,14 +176,14 @@ impl Hub {
             let service = service.clone();
             self.sessions.insert(number, Session { owner, other, back, service, queued: 0 });
             let credentials = credentials.clone();
-            self.tell(owner, Inbound::PeerUp { peer: number, hello, credentials });
+            self.tell(owner, Inbound::PeerUp { peer: number, hello: Box::new(hello), credentials });
         }
         self.announce_to(here, server);
     }
 
     /// Tells the other end of a server's session how the server is.
     fn announce_to(&mut self, session: PeerId, server: &Announcement) {
-        self.carry(session, &Frame::Announce(server.clone()));
+        self.carry(session, &Frame::Announce(Box::new(server.clone())));
     }
 
     /// Carries a frame over a session; `false` if the other end has too much waiting or is gone.
@@ -319,7 +319,7 @@ impl Hub {
             // Never asked for, since the link says that it has no shared queue.
             Outbound::Frame { to: Address::Any(_), .. } => {}
             Outbound::Watch(watch) => self.watch(node, watch),
-            Outbound::Serve(announcement) => self.serve(node, announcement),
+            Outbound::Serve(announcement) => self.serve(node, *announcement),
             Outbound::Announce(announcement) => self.announce(&announcement),
             Outbound::Disconnect { peer, reason } => {
                 if self.sessions.get(&peer).is_some_and(|it| it.owner == node) {

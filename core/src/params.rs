@@ -41,7 +41,10 @@ impl Params {
                 let given = decoder.map().map_err(malformed)?.unwrap_or_default();
                 Form::Names(self.names(&mut decoder, given, names)?)
             }
-            _ => return Err(wrong("arguments must be a list or a map of them".into())),
+            _ => {
+                let message = "arguments must be a list or a map of them, of definite length";
+                return Err(wrong(message.into()));
+            }
         };
         Ok(Arguments { names, next: 0, form })
     }
@@ -52,7 +55,7 @@ impl Params {
         given: u64,
         names: &[&str],
     ) -> Result<Vec<(&'a str, &'a [u8])>, Failure> {
-        let mut found = Vec::new();
+        let mut found: Vec<(&str, &[u8])> = Vec::new();
         for _ in 0..given {
             let name = decoder.str().map_err(malformed)?;
             if !names.contains(&name) {
@@ -65,12 +68,18 @@ impl Params {
                 failure.nearest = crate::nearest::nearest_few(name, names.iter().copied());
                 return Err(failure);
             }
+            if found.iter().any(|(earlier, _)| *earlier == name) {
+                return Err(wrong(format!("argument `{name}` is given twice")));
+            }
             let rest = &self.0[decoder.position()..];
             let len = well_formed(rest, value::MAX_DEPTH, value::MAX_ITEMS).map_err(malformed)?.len;
             found.push((name, &rest[..len]));
             decoder.set_position(decoder.position() + len);
         }
-        Ok(found)
+        match self.0.len() - decoder.position() {
+            0 => Ok(found),
+            trailing => Err(follow(trailing)),
+        }
     }
 }
 
@@ -141,9 +150,7 @@ impl<'a> Arguments<'a> {
     /// Bytes follow them.
     pub fn finish(&self) -> Result<(), Failure> {
         match &self.form {
-            Form::Positions { rest, .. } if !rest.is_empty() => {
-                Err(wrong(format!("{} bytes follow the arguments", rest.len())))
-            }
+            Form::Positions { rest, .. } if !rest.is_empty() => Err(follow(rest.len())),
             _ => Ok(()),
         }
     }
@@ -155,6 +162,10 @@ fn list(names: &[&str]) -> String {
 
 fn wrong(message: String) -> Failure {
     Failure::new(Reason::WrongArguments, message)
+}
+
+fn follow(trailing: usize) -> Failure {
+    wrong(format!("{trailing} bytes follow the arguments"))
 }
 
 fn malformed(error: impl Into<WireError>) -> Failure {

@@ -143,10 +143,10 @@ pub enum Outbound {
     /// [`Inbound::PeerUp`] and a [`Frame::Announce`]; [`Inbound::Watching`] follows the first look.
     Watch(Watch),
     /// Make this node reachable as a server. Answered by [`Inbound::Serving`].
-    Serve(Announcement),
+    Serve(Box<Announcement>),
     /// Spread a change of what was served. `Draining` makes the server unfindable, while its
     /// sessions go on; `Gone` ends what remains of it.
-    Announce(Announcement),
+    Announce(Box<Announcement>),
     /// End a session; the peer is told the reason.
     Disconnect {
         /// With whom.
@@ -197,7 +197,7 @@ pub enum Inbound {
         /// Its number.
         peer: PeerId,
         /// What the other side says of itself.
-        hello: Hello,
+        hello: Box<Hello>,
         /// What the operating system or the transport's security says of it.
         credentials: Credentials,
     },

@@ -8,6 +8,20 @@
 //! assert_eq!(back, ("répétition".to_owned(), 7));
 //! # Ok::<(), value::ValueError>(())
 //! ```
+//!
+//! Types that serde derives come back as they went in, over their whole range, but for these:
+//!
+//! - **`Some` of what is written as null is read as `None`**: `Some(None)` of an `Option<Option<T>>`, and
+//!   `Some(())`. An enum in between, such as `Result` or one of your own, keeps them apart.
+//! - **`i128` and `u128` do not travel where serde looks ahead**: within enums with
+//!   `#[serde(tag = "…")]` and no `content`, or `#[serde(untagged)]`, and within `#[serde(flatten)]`.
+//!   Whatever their value, they are refused when they are read.
+//! - **A type that asks serde for a lent text (`deserialize_str`) gets 4096 bytes at most**, and refuses
+//!   longer ones; `url::Url` is such a type. `String`, `Cow<str>` and `char` are not.
+//! - **NaN stays NaN**, but its sign and payload are not promised.
+//!
+//! An integer is not read as a float, nor a float as an integer. All of this fails or changes the one
+//! value; none of it harms another call.
 
 use std::cell::RefCell;
 

@@ -47,3 +47,6 @@ pub const MAX_HEADERS: usize = 64;
 
 /// The most bytes that the names and values of one call's headers may have together.
 pub const MAX_HEADER_BYTES: usize = 16 * 1024;
+
+/// The most entries of the small lists: features, nearest names.
+pub(crate) const MAX_LIST: usize = 64;

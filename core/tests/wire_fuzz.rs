@@ -264,11 +264,13 @@ fn frame() -> impl Strategy<Value = Frame> {
     let id = || any::<u64>().prop_map(CallId);
     let stream = || prop_oneof![Just(0), any::<u32>()].prop_map(StreamId);
     let kinds = [
-        hello().prop_map(Frame::Hello).boxed(),
-        call().prop_map(Frame::Call).boxed(),
+        hello().prop_map(|it| Frame::Hello(Box::new(it))).boxed(),
+        call().prop_map(|it| Frame::Call(Box::new(it))).boxed(),
         (id(), any::<u64>()).prop_map(|(id, credit)| Frame::Started { id, credit }).boxed(),
         (id(), payload()).prop_map(|(id, value)| Frame::Answer { id, value }).boxed(),
-        (id(), failure()).prop_map(|(id, failure)| Frame::Failure { id, failure }).boxed(),
+        (id(), failure())
+            .prop_map(|(id, failure)| Frame::Failure { id, failure: failure.into() })
+            .boxed(),
         id().prop_map(|id| Frame::Cancel { id }).boxed(),
         (id(), stream(), payload())
             .prop_map(|(id, stream, value)| Frame::Item { id, stream, value })
@@ -277,7 +279,11 @@ fn frame() -> impl Strategy<Value = Frame> {
             .prop_map(|(id, stream, bytes)| Frame::Credit { id, stream, bytes })
             .boxed(),
         (id(), stream(), option::of(failure()))
-            .prop_map(|(id, stream, failure)| Frame::End { id, stream, failure })
+            .prop_map(|(id, stream, failure)| Frame::End {
+                id,
+                stream,
+                failure: failure.map(Box::new),
+            })
             .boxed(),
         (id(), stream()).prop_map(|(id, stream)| Frame::Stop { id, stream }).boxed(),
         (id(), text(), durability())
@@ -286,7 +292,7 @@ fn frame() -> impl Strategy<Value = Frame> {
         (id(), name(), payload())
             .prop_map(|(id, subject, params)| Frame::Query { id, subject, params })
             .boxed(),
-        announcement().prop_map(Frame::Announce).boxed(),
+        announcement().prop_map(|it| Frame::Announce(Box::new(it))).boxed(),
         any::<u64>().prop_map(|nonce| Frame::Ping { nonce }).boxed(),
         any::<u64>().prop_map(|nonce| Frame::Pong { nonce }).boxed(),
         (any::<u64>(), any::<bool>(), vec(any::<u8>(), 0..300))

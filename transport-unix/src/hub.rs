@@ -243,7 +243,7 @@ impl Hub {
         };
         let is_gone = announcement.state == ServerState::Gone;
         server.update(announcement);
-        let frame = Frame::Announce(server.announcement());
+        let frame = Frame::Announce(Box::new(server.announcement()));
         for session in self.sessions_with(&server) {
             if session.is_open() {
                 match session.send(self, &frame, false) {

@@ -50,8 +50,8 @@ impl Sink<Outbound> for Outgoing {
         match outbound {
             Outbound::Frame { to, frame, confirm, settles: _ } => hub.send(&to, &frame, confirm),
             Outbound::Watch(watch) => discovery::watch(hub, watch),
-            Outbound::Serve(announcement) => hub.serve(announcement),
-            Outbound::Announce(announcement) => hub.announce(announcement),
+            Outbound::Serve(announcement) => hub.serve(*announcement),
+            Outbound::Announce(announcement) => hub.announce(*announcement),
             Outbound::Disconnect { peer, reason } => hub.disconnect(peer, reason),
         }
         Ok(())

@@ -344,7 +344,8 @@ impl Session {
     }
 
     async fn live(&self, hub: &Hub, mut reader: Reader) -> End {
-        if let Err(Full { .. }) = self.send(hub, &Frame::Hello(hub.hello.clone()), false) {
+        if let Err(Full { .. }) = self.send(hub, &Frame::Hello(Box::new(hub.hello.clone())), false)
+        {
             return End::by_itself("hello is longer than limits.max_peer_bytes");
         }
         self.write(hub);
@@ -480,9 +481,9 @@ impl Session {
                 let reason = format!("it said goodbye: {}", printable(&reason));
                 Err(End { is_clean, ..End::by_itself(reason) })
             }
-            (Phase::Greeting, Frame::Hello(hello)) => self.greet(hub, hello),
+            (Phase::Greeting, Frame::Hello(hello)) => self.greet(hub, *hello),
             (Phase::Greeting, _) => Err(End::rejected("it did not say hello first")),
-            (Phase::Meeting, Frame::Announce(it)) => self.meet(hub, it),
+            (Phase::Meeting, Frame::Announce(it)) => self.meet(hub, *it),
             (Phase::Meeting, _) => Err(End::rejected("it did not announce itself after hello")),
             (_, Frame::Hello(_)) => Err(End::rejected("it said hello twice")),
             (_, Frame::Part { .. }) => Err(End::rejected("it sent a part, which was not agreed")),
@@ -510,7 +511,7 @@ impl Session {
         match &self.side {
             Side::Server(server) => {
                 self.up(hub, hello);
-                self.send_now(hub, &Frame::Announce(server.announcement()));
+                self.send_now(hub, &Frame::Announce(Box::new(server.announcement())));
             }
             Side::Client(_) => {
                 *self.hello.borrow_mut() = Some(hello);
@@ -530,7 +531,7 @@ impl Session {
             if let Some(hello) = self.hello.take() {
                 self.up(hub, hello);
             }
-            let frame = Frame::Announce(announcement);
+            let frame = Frame::Announce(Box::new(announcement));
             hub.inbox.push_frame(self.peer, frame);
             dial.has_met();
         }
@@ -541,7 +542,7 @@ impl Session {
         self.phase.set(Phase::Up);
         self.is_open.set(true);
         let credentials = self.credentials.clone();
-        hub.inbox.push(Inbound::PeerUp { peer: self.peer, hello, credentials });
+        hub.inbox.push(Inbound::PeerUp { peer: self.peer, hello: Box::new(hello), credentials });
     }
 
     fn send_now(&self, hub: &Hub, frame: &Frame) {

@@ -114,9 +114,9 @@ impl ClientActor {
         match inbound {
             ClientInbound::Frame(from, frame) => match frame {
                 Frame::Answer { id, value } => pending.answered(from, id, value, now),
-                Frame::Failure { id, failure } => pending.failed(from, id, failure, now),
+                Frame::Failure { id, failure } => pending.failed(from, id, *failure, now),
                 Frame::Started { id, .. } => pending.started(from, id),
-                Frame::Announce(it) => pending.announced(from, it, now),
+                Frame::Announce(it) => pending.announced(from, *it, now),
                 // Streams and tasks are asked for by the caller; nobody here has.
                 _ => pending.counters.stray_frames += 1,
             },

@@ -144,10 +144,15 @@ impl<T, X: Ending> Call<T, X> {
     }
 
     /// Sends a name and a value along, for the handler's `Context`. At most 64 of them
-    /// ([`MAX_HEADERS`]), and 16 KiB in all ([`MAX_HEADER_BYTES`]).
+    /// ([`MAX_HEADERS`]), and 16 KiB in all ([`MAX_HEADER_BYTES`]). A
+    /// later one takes the place of an earlier one of its name.
     pub fn header(self, name: impl Into<CompactString>, value: impl Into<CompactString>) -> Self {
-        let header = (name.into(), value.into());
-        self.option(|built| built.headers.push(header))
+        let (name, value) = (name.into(), value.into());
+        self.option(|built| {
+            // They travel as a map, which has a key once.
+            built.headers.retain(|(earlier, _)| *earlier != name);
+            built.headers.push((name, value));
+        })
     }
 
     /// Allows the call to be started again, at most twice more, if its server dies.

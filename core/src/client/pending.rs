@@ -235,7 +235,7 @@ impl Pending {
         let frame = if let Target::Core(_) = new.target {
             Frame::Query { id, subject: new.method.clone(), params: new.params.clone() }
         } else {
-            Frame::Call(CallFrame {
+            Frame::Call(Box::new(CallFrame {
                 id,
                 low: self.lowest_open(id),
                 time_left: call.deadline.saturating_duration_since(now),
@@ -243,7 +243,7 @@ impl Pending {
                 method: new.method.clone(),
                 options: options(new, call.retries),
                 params: new.params.clone(),
-            })
+            }))
         };
         self.out.push(Outbound::Frame { to, frame, confirm: new.one_way, settles: None });
     }

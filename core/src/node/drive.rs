@@ -149,7 +149,6 @@ fn sort(
             client.push(ClientInbound::Undelivered { id, reason, written });
         }
         Inbound::PeerUp { peer, hello, credentials } => {
-            let hello = Box::new(hello);
             server.push(ServerInbound::PeerUp(peer, hello.clone(), credentials));
             client.push(ClientInbound::PeerUp(peer, hello));
         }

@@ -23,7 +23,10 @@ use crate::service::{Descriptor, IntoService, Outcome, Service};
 use crate::table::Table;
 use crate::transport::{Address, Credentials, Outbound, PeerId, ServeError};
 use crate::value;
-use crate::wire::{Announcement, CallFrame, CallId, Failure, Frame, Hello, Reason, ServerState};
+use crate::wire::{
+    Announcement, CallFrame, CallId, Failure, Frame, Hello, MAX_LIST, MAX_NAME_BYTES, Reason,
+    ServerState,
+};
 
 /// Serves: one per node.
 pub(crate) struct ServerActor {
@@ -64,7 +67,7 @@ struct Waiting {
     caller: Rc<Caller>,
     /// The method's place in the descriptor.
     method: usize,
-    call: CallFrame,
+    call: Box<CallFrame>,
     deadline: Instant,
 }
 
@@ -170,7 +173,7 @@ impl ServerActor {
     }
 
     fn fail(&mut self, (peer, id): CallKey, failure: Failure) {
-        self.send(peer, Frame::Failure { id, failure });
+        self.send(peer, Frame::Failure { id, failure: Box::new(failure) });
     }
 
     fn reply(&mut self, (peer, id): CallKey, one_way: bool, outcome: Outcome) {
@@ -184,16 +187,22 @@ impl ServerActor {
                     "the method ran, but its result takes {size} bytes, the limit is {limit} \
                      (limits.max_message_bytes, the lower of both sides)"
                 );
-                Frame::Failure { id, failure: Failure::new(Reason::ResultTooLarge, message) }
+                Frame::Failure {
+                    id,
+                    failure: Box::new(Failure::new(Reason::ResultTooLarge, message)),
+                }
             }
             Ok(value) if value.is_empty() => {
                 let message = "the method ran, but the service gave no value for its result";
-                Frame::Failure { id, failure: Failure::new(Reason::ResultUnencodable, message) }
+                Frame::Failure {
+                    id,
+                    failure: Box::new(Failure::new(Reason::ResultUnencodable, message)),
+                }
             }
             Ok(value) => Frame::Answer { id, value },
             Err(failure) => {
                 let limit = self.limit(peer, usize::MAX);
-                Frame::Failure { id, failure: bounded(failure, limit) }
+                Frame::Failure { id, failure: Box::new(bounded(failure, limit)) }
             }
         };
         self.send(peer, frame);
@@ -209,7 +218,7 @@ impl ServerActor {
         self.sessions.get(peer).map_or(own, |to| to.max_message_bytes.min(own))
     }
 
-    fn call(&mut self, peer: PeerId, call: CallFrame, now: Instant) {
+    fn call(&mut self, peer: PeerId, call: Box<CallFrame>, now: Instant) {
         let key = (peer, call.id);
         // Without a session its end was in this very batch.
         let Some(session) = self.sessions.get(peer) else { return };
@@ -291,6 +300,7 @@ impl ServerActor {
         while let Some(waiting) = next.take() {
             let key = waiting.key();
             let Waiting { caller, method, call, deadline } = waiting;
+            let call = *call;
             let one_way = call.is_one_way();
             let options = call.options.map(|options| *options).unwrap_or_default();
             let served = &self.services[at];
@@ -473,7 +483,7 @@ impl ServerActor {
             concurrency: server.concurrency as u64,
             backlog: server.backlog as u64,
         };
-        self.batch.push(Outbound::Serve(announcement.clone()));
+        self.batch.push(Outbound::Serve(Box::new(announcement.clone())));
         self.opening.insert(name, Opening { service, descriptor, announcement, reply });
     }
 
@@ -516,7 +526,7 @@ impl ServerActor {
         for served in &mut self.services {
             if served.announcement.state != state {
                 served.announcement.state = state;
-                self.batch.push(Outbound::Announce(served.announcement.clone()));
+                self.batch.push(Outbound::Announce(Box::new(served.announcement.clone())));
             }
         }
     }
@@ -621,6 +631,10 @@ fn bounded(mut failure: Failure, limit: usize) -> Failure {
         failure.message.truncate(end);
         failure.message.push('…');
     }
+    // What a service written by hand may give, and the caller's node would take for garbage.
+    failure.nearest.retain(|name| name.len() <= MAX_NAME_BYTES);
+    failure.nearest.truncate(MAX_LIST);
+    failure.value = failure.value.filter(|value| !value.is_empty());
     match &failure.value {
         Some(value) if value.len() > limit => Failure::new(
             Reason::ResultTooLarge,

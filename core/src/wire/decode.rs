@@ -12,13 +12,11 @@ use super::encode::kind;
 use super::frame::Durability;
 use super::{
     Announcement, CallFrame, CallId, CallOptions, Failure, Frame, Headers, Hello, MAX_HEADERS,
-    MAX_NAME_BYTES, NodeId, Reason, ServerState, StreamId, TaskOptions, WireError,
+    MAX_LIST, MAX_NAME_BYTES, NodeId, Reason, ServerState, StreamId, TaskOptions, WireError,
 };
 
 /// The longest text in a frame that is no name: a message, a header's value, a token.
 const MAX_TEXT_BYTES: usize = 16 * 1024;
-/// The most entries of the small lists: features, nearest names.
-const MAX_LIST: usize = 64;
 /// The most entries of the small maps, unknown ones included.
 const MAX_ENTRIES: u64 = 64;
 
@@ -57,8 +55,8 @@ impl Reader<'_> {
             return Err(malformed(format!("kind {kind} has {expected} elements, not {len}")));
         }
         let frame = match kind {
-            kind::HELLO => Frame::Hello(self.hello()?),
-            kind::CALL => Frame::Call(CallFrame {
+            kind::HELLO => Frame::Hello(Box::new(self.hello()?)),
+            kind::CALL => Frame::Call(Box::new(CallFrame {
                 id: self.id()?,
                 low: self.id()?,
                 time_left: self.duration()?,
@@ -66,10 +64,10 @@ impl Reader<'_> {
                 method: self.name("name of a method")?,
                 options: self.options()?,
                 params: self.rest()?,
-            }),
+            })),
             kind::STARTED => Frame::Started { id: self.id()?, credit: self.d.u64()? },
             kind::ANSWER => Frame::Answer { id: self.id()?, value: self.rest()? },
-            kind::FAILURE => Frame::Failure { id: self.id()?, failure: self.failure()? },
+            kind::FAILURE => Frame::Failure { id: self.id()?, failure: Box::new(self.failure()?) },
             kind::CANCEL => Frame::Cancel { id: self.id()? },
             kind::ITEM => {
                 Frame::Item { id: self.id()?, stream: self.stream()?, value: self.rest()? }
@@ -80,7 +78,7 @@ impl Reader<'_> {
             kind::END => Frame::End {
                 id: self.id()?,
                 stream: self.stream()?,
-                failure: if len == 7 { Some(self.failure()?) } else { None },
+                failure: if len == 7 { Some(Box::new(self.failure()?)) } else { None },
             },
             kind::STOP => Frame::Stop { id: self.id()?, stream: self.stream()? },
             kind::ACCEPTED => Frame::Accepted {
@@ -93,7 +91,7 @@ impl Reader<'_> {
                 subject: self.name("subject of a query")?,
                 params: self.rest()?,
             },
-            kind::ANNOUNCE => Frame::Announce(self.announcement()?),
+            kind::ANNOUNCE => Frame::Announce(Box::new(self.announcement()?)),
             kind::PING => Frame::Ping { nonce: self.d.u64()? },
             kind::PONG => Frame::Pong { nonce: self.d.u64()? },
             kind::PART => Frame::Part {
@@ -201,7 +199,7 @@ impl Reader<'_> {
     fn hello(&mut self) -> Result<Hello, WireError> {
         let (mut protocol, mut versions, mut node) = (None, None, None);
         let (mut namespace, mut identity) = (None, None);
-        let (mut passive, mut max_message_bytes, mut features) = (false, 0, Vec::new());
+        let (mut passive, mut max_message_bytes, mut features) = (false, None, Vec::new());
         self.map("hello", |r, key| {
             match key {
                 "protocol" => protocol = Some(r.name("protocol")?),
@@ -215,7 +213,7 @@ impl Reader<'_> {
                 "node" => node = Some(r.node()?),
                 "identity" => identity = Some(r.name("identity")?),
                 "passive" => passive = r.d.bool()?,
-                "max_message_bytes" => max_message_bytes = r.d.u64()?,
+                "max_message_bytes" => max_message_bytes = Some(r.d.u64()?),
                 "features" => features = r.list("features")?,
                 _ => return Ok(false),
             }
@@ -230,7 +228,8 @@ impl Reader<'_> {
             node: node.ok_or_else(|| missing("hello", "node"))?,
             identity: identity.ok_or_else(|| missing("hello", "identity"))?,
             passive,
-            max_message_bytes,
+            max_message_bytes: max_message_bytes
+                .ok_or_else(|| missing("hello", "max_message_bytes"))?,
             features,
         })
     }

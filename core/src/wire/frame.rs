@@ -34,12 +34,15 @@ impl StreamId {
 pub type Headers = Vec<(CompactString, CompactString)>;
 
 /// One frame, as core sees it and as transports carry it.
+///
+/// The larger kinds are boxed: a frame passes through a few queues on its way, and what is small is
+/// moved in a few instructions.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Frame {
     /// The first frame either side of a session sends.
-    Hello(Hello),
+    Hello(Box<Hello>),
     /// Asks for a method to be run.
-    Call(CallFrame),
+    Call(Box<CallFrame>),
     /// The callee has taken the call; names the taker of a call that was sent to *any* server.
     Started {
         /// Which call.
@@ -59,7 +62,7 @@ pub enum Frame {
         /// Which call.
         id: CallId,
         /// What went wrong.
-        failure: Failure,
+        failure: Box<Failure>,
     },
     /// The caller no longer wants the outcome.
     Cancel {
@@ -91,7 +94,7 @@ pub enum Frame {
         /// Which of its streams.
         stream: StreamId,
         /// Why, if it did not end well.
-        failure: Option<Failure>,
+        failure: Option<Box<Failure>>,
     },
     /// The reader of a stream wants no more of it.
     Stop {
@@ -119,7 +122,7 @@ pub enum Frame {
         params: Bytes,
     },
     /// A server says what it serves and how it is.
-    Announce(Announcement),
+    Announce(Box<Announcement>),
     /// Are you there? Used by transports that cannot tell otherwise.
     Ping {
         /// Comes back in the pong.
@@ -162,7 +165,7 @@ pub struct CallFrame {
     pub service: CompactString,
     /// The method's name.
     pub method: CompactString,
-    /// What most calls do without, and then takes no room: frames are moved a few times on their way.
+    /// What most calls do without.
     pub options: Option<Box<CallOptions>>,
     /// The parameters: a CBOR array (by position) or map (by name).
     pub params: Bytes,

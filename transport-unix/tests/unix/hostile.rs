@@ -186,7 +186,7 @@ fn who_does_not_agree_is_told_why() {
         let version = Hello { versions: (7, 9), ..Hello::new("default", "raw") };
         for (hello, why) in [(namespace, "namespaces differ"), (version, "7 to 9")] {
             let mut raw = Raw::connect(&scene.socket()).await;
-            raw.send(&Frame::Hello(hello)).await;
+            raw.send(&Frame::Hello(hello.into())).await;
             let said = raw.goodbye().await.unwrap();
             assert!(said.contains(why), "{said}");
             assert!(scene.server.rejected().await.contains(why));
@@ -210,7 +210,7 @@ fn a_client_does_not_believe_a_server_that_does_not_agree() {
         let server = async {
             let (socket, _) = listener.accept().await.unwrap();
             let mut raw = Raw(socket);
-            raw.send(&Frame::Hello(Hello::new("other", "raw"))).await;
+            raw.send(&Frame::Hello(Box::new(Hello::new("other", "raw")))).await;
             raw.goodbye().await.unwrap()
         };
         let (said, ()) = tokio::join!(server, client.watch("calc"));

@@ -92,7 +92,8 @@ impl Node {
     }
 
     pub(crate) async fn serve(&mut self, service: &str, server: &str) -> Result<u64, ServeError> {
-        self.ask(Outbound::Serve(self.announcement(service, server, ServerState::Ready))).await;
+        self.ask(Outbound::Serve(self.announcement(service, server, ServerState::Ready).into()))
+            .await;
         self.until(|inbound| match inbound {
             Inbound::Serving { service: of, result } if of == service => Some(result.clone()),
             _ => None,
@@ -101,7 +102,7 @@ impl Node {
     }
 
     pub(crate) async fn announce(&mut self, service: &str, server: &str, state: ServerState) {
-        self.ask(Outbound::Announce(self.announcement(service, server, state))).await;
+        self.ask(Outbound::Announce(self.announcement(service, server, state).into())).await;
     }
 
     fn announcement(&self, service: &str, server: &str, state: ServerState) -> Announcement {
@@ -134,7 +135,9 @@ impl Node {
     /// The next server that announces itself.
     pub(crate) async fn server(&mut self) -> (PeerId, Announcement) {
         self.until(|inbound| match inbound {
-            Inbound::Frame { from, frame: Frame::Announce(it), .. } => Some((*from, it.clone())),
+            Inbound::Frame { from, frame: Frame::Announce(it), .. } => {
+                Some((*from, (**it).clone()))
+            }
             _ => None,
         })
         .await
@@ -245,7 +248,7 @@ pub(crate) fn outbound(to: PeerId, frame: Frame, confirm: bool) -> Outbound {
 
 /// A call with parameters of this many bytes.
 pub(crate) fn call(id: u64, bytes: usize) -> Frame {
-    Frame::Call(CallFrame {
+    Frame::Call(Box::new(CallFrame {
         id: CallId(id),
         low: CallId(id),
         time_left: Duration::from_secs(1),
@@ -253,7 +256,7 @@ pub(crate) fn call(id: u64, bytes: usize) -> Frame {
         method: "add".into(),
         options: Default::default(),
         params: Bytes::from(vec![id as u8; bytes]),
-    })
+    }))
 }
 
 pub(crate) fn answer(id: u64, bytes: usize) -> Frame {

@@ -92,11 +92,11 @@ pub(crate) fn framed(frame: &Frame) -> Bytes {
 }
 
 pub(crate) fn hello() -> Frame {
-    Frame::Hello(Hello::new("default", "raw"))
+    Frame::Hello(Box::new(Hello::new("default", "raw")))
 }
 
 pub(crate) fn announce() -> Frame {
-    Frame::Announce(Announcement {
+    Frame::Announce(Box::new(Announcement {
         service: "calc".into(),
         server: "a".into(),
         epoch: 1,
@@ -105,5 +105,5 @@ pub(crate) fn announce() -> Frame {
         schema: "".into(),
         concurrency: 1,
         backlog: 1,
-    })
+    }))
 }
