@@ -74,3 +74,8 @@ pub mod prelude {
         blocking,
     };
 }
+
+/// The programs of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

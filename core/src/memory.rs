@@ -400,8 +400,9 @@ impl MemoryStream {
         match Frame::decode(bytes) {
             Ok(frame) => Some(Inbound::Frame { from, frame, receipt: None }),
             Err(error) => {
-                hub.disconnect(from, &error.to_string(), false);
-                None
+                let reason = error.to_string();
+                hub.disconnect(from, &reason, false);
+                Some(Inbound::Rejected { reason })
             }
         }
     }

@@ -19,7 +19,8 @@ pub struct UnixConfig {
     /// Nodes find each other if they name the same one. It is made if it is not there; it and the
     /// folders in it must belong to this user (or root, or one of `allow_uids`), and nobody else
     /// may write in them. Default: `$XDG_RUNTIME_DIR/farcall`, or `farcall-<user id>` in the
-    /// system's folder for temporary files.
+    /// system's folder for temporary files. Set it where some of the programs are started without
+    /// that variable, such as by cron or as a service of the system.
     pub socket_dir: PathBuf,
     /// Other users who may connect to servers of this node, and whose servers this node calls.
     ///

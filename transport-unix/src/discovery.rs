@@ -87,6 +87,10 @@ pub(crate) fn watch(hub: &Rc<Hub>, watch: Watch) {
     let discovery = &hub.discovery;
     match &watch {
         Watch::Service(service) => {
+            if let Err(error) = hub.paths.service(service) {
+                tracing::warn!(%error, "no server can be of this name");
+                return hub.inbox.push(Inbound::Watching(watch));
+            }
             discovery.services.borrow_mut().insert(service.clone());
         }
         Watch::Everything => discovery.everything.set(true),
@@ -129,13 +133,7 @@ fn look(hub: &Rc<Hub>, folders: &mut Folders, looks: &[Rc<FirstLook>]) {
         }
     }
     for service in services {
-        let folder = match hub.paths.service(&service) {
-            Ok(folder) => folder,
-            Err(error) => {
-                folders.complain(Path::new(&*service), &error);
-                continue;
-            }
-        };
+        let Ok(folder) = hub.paths.service(&service) else { continue };
         let looks = || looks.iter().filter(|look| look.is_for(&service)).cloned().collect();
         for name in folders.list(hub, &folder) {
             if let Some(server) = paths::server_id(&name)
@@ -222,7 +220,7 @@ impl Folders {
 
     fn complain(&mut self, folder: &Path, error: &dyn fmt::Display) {
         if self.complained.insert(folder.to_owned()) {
-            tracing::error!(folder = %folder.display(), %error, "cannot look for servers");
+            tracing::warn!(folder = %folder.display(), %error, "cannot look for servers");
         }
     }
 }

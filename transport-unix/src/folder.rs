@@ -26,7 +26,7 @@ pub(crate) enum FolderError {
     Writable { path: PathBuf, mode: u32 },
     #[error("{path} is no folder: remove it, or choose another [unix] socket_dir")]
     NotAFolder { path: PathBuf },
-    #[error("{what} {path}: {error}")]
+    #[error("{what} {path}: {error}; is [unix] socket_dir right?")]
     Io { what: &'static str, path: PathBuf, error: io::Error },
 }
 

@@ -152,7 +152,7 @@ impl Hub {
         if !self.closing.replace(true) {
             self.servers.borrow().values().for_each(|server| server.end());
             for session in self.sessions() {
-                session.say_goodbye(self, true);
+                session.say_goodbye(self);
             }
         }
         if self.sessions.borrow().is_empty() {
@@ -169,6 +169,7 @@ impl Hub {
         self.tasks.end();
         self.servers.borrow().values().for_each(|server| server.end());
         self.servers.borrow_mut().clear();
+        self.sessions.borrow().values().for_each(|session| session.cut());
         self.discovery.end();
         self.inbox.close();
     }

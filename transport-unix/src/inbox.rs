@@ -16,6 +16,8 @@ use farcall_core::wire::Frame;
 const BYTES: usize = 1024 * 1024;
 /// Events beyond which nothing more is read.
 const EVENTS: usize = 16 * 1024;
+/// How many events an empty inbox has room for.
+const EVENTS_KEPT: usize = 2048;
 
 #[derive(Default)]
 pub(crate) struct Inbox {
@@ -53,6 +55,7 @@ impl Inbox {
             if self.closed.get() {
                 return Poll::Ready(None);
             }
+            self.events.borrow_mut().shrink_to(EVENTS_KEPT);
             self.taker.set(Some(cx.waker().clone()));
             return Poll::Pending;
         };

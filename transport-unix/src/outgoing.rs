@@ -17,6 +17,8 @@ use crate::framing::PREFIX;
 
 /// Payloads from this size on are not copied.
 const LARGE: usize = 8 * 1024;
+/// How many entries an empty list has room for.
+const MARKS_KEPT: usize = 64;
 
 /// The frames that wait for one peer, and how much of them is written.
 #[derive(Debug, Default)]
@@ -202,9 +204,14 @@ impl Outgoing {
         }
     }
 
-    /// Gives the buffer back, if nothing waits in it.
+    /// Gives the buffer back, if nothing waits in it; lists that have become long are let go of.
     pub(crate) fn give_back(&mut self) -> Option<BytesMut> {
-        (self.is_empty() && self.small.capacity() > 0).then(|| std::mem::take(&mut self.small))
+        if !self.is_empty() {
+            return None;
+        }
+        self.marks.shrink_to(MARKS_KEPT);
+        self.large.shrink_to(MARKS_KEPT);
+        (self.small.capacity() > 0).then(|| std::mem::take(&mut self.small))
     }
 }
 

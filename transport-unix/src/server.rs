@@ -4,21 +4,17 @@ use std::cell::{Cell, RefCell};
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixListener as StdListener;
+use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::Path;
 use std::rc::Rc;
 
 use farcall_core::wire::{Announcement, ServerState};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::net::UnixListener;
 use tokio::task::AbortHandle;
 
 use crate::config::Allow;
 use crate::lock::{Lock, Taken, remove_socket};
 use crate::paths::ServerPaths;
-
-/// Connections that may wait to be accepted; the operating system may allow fewer.
-const LISTEN: i32 = 4096;
 
 /// A server that is reachable, or was and drains.
 #[derive(Debug)]
@@ -157,13 +153,11 @@ pub(crate) fn publish(
 ) -> io::Result<(UnixListener, (u64, u64))> {
     remove_socket(&paths.unready)?;
     remove_socket(&paths.socket)?;
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    rustix::net::bind(&socket, &SocketAddrUnix::new(&paths.unready)?)?;
-    // Nobody can connect before `listen`, whatever mode the process's umask has left.
+    // Whoever connects before the mode is set is asked for its user all the same.
+    let listener = StdUnixListener::bind(&paths.unready)?;
+    listener.set_nonblocking(true)?;
+    let listener = UnixListener::from_std(listener)?;
     fs::set_permissions(&paths.unready, Permissions::from_mode(allow.socket_mode()))?;
-    rustix::net::listen(&socket, LISTEN)?;
-    let listener = UnixListener::from_std(StdListener::from(socket))?;
     let inode = inode(&paths.unready).ok_or(io::ErrorKind::NotFound)?;
     fs::rename(&paths.unready, &paths.socket)?;
     Ok((listener, inode))

@@ -37,6 +37,9 @@ const SLICES: usize = 64;
 /// From this many waiting bytes on a frame is written without waiting for a flush: the peer can
 /// begin, and the buffer stays small enough for the processor's caches.
 const WRITE_FROM: usize = 64 * 1024;
+/// How much is written to one peer before others have their turn.
+const TURN: usize = 1024 * 1024;
+
 /// Which side of a session this node is on.
 #[derive(Clone, Debug)]
 pub(crate) enum Side {
@@ -205,9 +208,14 @@ impl Session {
         let is_call = matches!(frame, Frame::Call(_) | Frame::Query { .. });
         let max = hub.limits.max_peer_bytes;
         let mut outgoing = self.outgoing.borrow_mut();
-        // Calls leave room for what may have to be said of them later (a cancel, credit), for which
-        // there is no way back: without it such a frame would end the session.
-        let limit = if is_call && !outgoing.is_empty() { max - max / 8 } else { max };
+        let limit = match is_call {
+            // Whatever its length, one frame may always wait.
+            _ if outgoing.is_empty() => usize::MAX,
+            // Calls leave room for what may have to be said of them later (a cancel, credit), for
+            // which there is no way back: without it such a frame would end the session.
+            true => max - max / 8,
+            false => max,
+        };
         let watch = frame.call_id().filter(|_| is_call || confirm).map(|id| (id, confirm));
         outgoing.lend(|| hub.buffers.take_for_writing());
         let len = outgoing.push(frame, watch, limit)?;
@@ -231,7 +239,14 @@ impl Session {
         let socket = self.socket.borrow();
         let Some(socket) = &*socket else { return };
         let mut outgoing = self.outgoing.borrow_mut();
+        let mut turn = 0;
         while !outgoing.is_empty() {
+            if turn >= TURN {
+                // Others want their turn as well; the task goes on after them.
+                self.blocked.set(true);
+                self.wake_task();
+                return;
+            }
             let written = match outgoing.one_slice() {
                 Some(bytes) => socket.try_write(bytes),
                 None => {
@@ -244,6 +259,7 @@ impl Session {
                 Ok(len) if len > 0 => {
                     outgoing.advance(len, |id| hub.inbox.push(Inbound::HandedOver { id }));
                     hub.unqueue(len);
+                    turn += len;
                     self.taken_at.set(hub.ticks.now());
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -274,11 +290,10 @@ impl Session {
         }
     }
 
-    /// Ends the session once everything that waits is written. A goodbye is written last, and
-    /// nothing is read any more: what the peer still sends is not started, which is what a *clean*
-    /// goodbye says.
-    pub(crate) fn say_goodbye(&self, hub: &Hub, clean: bool) {
-        self.close(hub, End::by_itself("the node has closed"), clean);
+    /// Ends the session once everything that waits is written. A clean goodbye is written last, and
+    /// is true: nothing is read any more, so that what the peer still sends is not started.
+    pub(crate) fn say_goodbye(&self, hub: &Hub) {
+        self.close(hub, End::by_itself("the node has closed"), true);
     }
 
     /// Ends the session because core wants it, with a goodbye as well.
@@ -287,6 +302,9 @@ impl Session {
     }
 
     fn close(&self, hub: &Hub, end: End, clean: bool) {
+        if self.closing.borrow().is_some() {
+            return;
+        }
         if !self.is_open() {
             // Nobody knows it yet, or it is about to end anyway.
             return self.throw(End { is_told: true, is_rejection: false, ..end });
@@ -330,6 +348,12 @@ impl Session {
         half.is_some() || untaken.is_some()
     }
 
+    /// Closes the socket at once, for a link that nobody drives any longer.
+    pub(crate) fn cut(&self) {
+        self.is_open.set(false);
+        self.socket.take();
+    }
+
     /// Ends the session as soon as its task runs.
     fn throw(&self, end: End) {
         self.end.borrow_mut().get_or_insert(end);
@@ -344,11 +368,7 @@ impl Session {
     }
 
     async fn live(&self, hub: &Hub, mut reader: Reader) -> End {
-        if let Err(Full { .. }) = self.send(hub, &Frame::Hello(Box::new(hub.hello.clone())), false)
-        {
-            return End::by_itself("hello is longer than limits.max_peer_bytes");
-        }
-        self.write(hub);
+        self.send_now(hub, &Frame::Hello(Box::new(hub.hello.clone())));
         let up = poll_fn(|cx| self.poll(hub, &mut reader, cx));
         match timeout(hub.limits.handshake, up).await {
             Ok(Step::Up) => {}
@@ -392,6 +412,9 @@ impl Session {
                 self.half_since.set(None);
                 return Poll::Pending;
             }
+            if reader.is_midway() && self.half_since.get().is_none() {
+                self.half_since.set(Some(hub.ticks.start()));
+            }
             if let Some(step) = ready!(self.poll_read(hub, reader, cx)) {
                 return Poll::Ready(step);
             }
@@ -412,16 +435,15 @@ impl Session {
     }
 
     fn poll_write(&self, hub: &Hub, cx: &mut Context<'_>) {
-        while self.blocked.get() {
-            let ready = match &*self.socket.borrow() {
-                Some(socket) => socket.as_ref().poll_write_ready(cx),
-                None => return,
-            };
-            match ready {
-                Poll::Pending => return,
-                // An error shows itself again in the attempt to write.
-                Poll::Ready(_) => self.write_now(hub),
-            }
+        let ready = match &*self.socket.borrow() {
+            Some(socket) => socket.as_ref().poll_write_ready(cx),
+            None => return,
+        };
+        if ready.is_ready() {
+            // An error shows itself again in the attempt to write. If it blocks once more, the
+            // task is woken, and comes back here to wait.
+            self.blocked.set(false);
+            self.write_now(hub);
         }
     }
 

@@ -142,7 +142,8 @@ fn open(sockets: &Path, settings: &[(&str, &str)]) -> Node {
     block_on(Node::open_with(config, transport)).unwrap()
 }
 
-/// A server in a process of its own: this test program, told to run nothing but [`serve`].
+/// A server in a process of its own: this test program, told to run nothing but
+/// [`a_server_ends_with_whoever_started_it`].
 pub(crate) struct ServerProcess {
     child: Child,
     started: Receiver<()>,
@@ -151,7 +152,9 @@ pub(crate) struct ServerProcess {
 impl ServerProcess {
     pub(crate) fn start(sockets: &Path) -> ServerProcess {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "server::serve", "--ignored"]).env(SERVE_IN, sockets);
+        command
+            .args(["--exact", "server::a_server_ends_with_whoever_started_it"])
+            .env(SERVE_IN, sockets);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -195,19 +198,24 @@ const SERVE_IN: &str = "SERVE_IN";
 /// The line by which a server's process says that a method has begun.
 const STARTED: &str = "started";
 
+/// As a process of its own, which `SERVE_IN` makes it, this is the server of other tests.
 #[test]
-#[ignore = "not a test: the server of others, in its own process"]
-fn serve() {
-    if let Some(sockets) = std::env::var_os(SERVE_IN) {
-        let server = Server::start(Path::new(&sockets), &[]);
-        thread::spawn(|| {
-            // Ends with whoever started it.
-            let _ = io::copy(&mut io::stdin(), &mut io::sink());
-            std::process::exit(0);
-        });
-        while server.started.recv().is_ok() {
-            // Not by a macro that prints: tests keep what those say to themselves.
-            writeln!(io::stderr(), "{STARTED}").unwrap();
-        }
+fn a_server_ends_with_whoever_started_it() {
+    let Some(sockets) = std::env::var_os(SERVE_IN) else {
+        let sockets = tempfile::tempdir().unwrap();
+        let mut process = ServerProcess::start(sockets.path());
+        drop(process.child.stdin.take());
+        assert!(process.child.wait().unwrap().success());
+        return;
+    };
+    let server = Server::start(Path::new(&sockets), &[]);
+    thread::spawn(|| {
+        // Ends with whoever started it.
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        std::process::exit(0);
+    });
+    while server.started.recv().is_ok() {
+        // Not by a macro that prints: tests keep what those say to themselves.
+        writeln!(io::stderr(), "{STARTED}").unwrap();
     }
 }

@@ -1,13 +1,12 @@
 //! Every call of this node that has no outcome yet: pure decisions, driven by the client actor.
 
-use std::collections::VecDeque;
-use std::collections::hash_map::Entry as Slot;
 use std::time::Instant;
 
 use compact_str::CompactString;
 
 use super::budget::RetryBudget;
 use super::routes::{Routes, ServiceIndex};
+use super::window::Window;
 use super::{NewCall, Reply, Target};
 use crate::deadlines::Deadlines;
 use crate::event::Event;
@@ -33,9 +32,7 @@ const MAX_RETRIES: u8 = 2;
 /// ```
 #[derive(Debug)]
 pub(crate) struct Pending {
-    calls: Table<CallId, Call>,
-    /// Ids in their order; some have ended. The first live one is the lowest open.
-    order: VecDeque<CallId>,
+    calls: Window<Call>,
     deadlines: Deadlines<CallId>,
     pub(crate) routes: Routes,
     /// Peers, and the largest payload that each of them takes.
@@ -121,8 +118,7 @@ impl Call {
 impl Pending {
     pub(crate) fn new(bounds: Bounds) -> Self {
         Pending {
-            calls: Table::default(),
-            order: VecDeque::new(),
+            calls: Window::new(),
             deadlines: Deadlines::new(),
             routes: Routes::default(),
             peers: Table::default(),
@@ -164,7 +160,6 @@ impl Pending {
             );
         }
         self.bytes = bytes;
-        self.order.push_back(id);
         self.place(id, call, None, now);
     }
 
@@ -216,7 +211,7 @@ impl Pending {
     fn keep(&mut self, id: CallId, call: Call) {
         let calls = &self.calls;
         self.deadlines.add(call.due(), id, calls.len(), |at, id| {
-            calls.get(id).is_some_and(|call| call.due() == at)
+            calls.get(*id).is_some_and(|call| call.due() == at)
         });
         self.calls.insert(id, call);
     }
@@ -248,25 +243,15 @@ impl Pending {
         self.out.push(Outbound::Frame { to, frame, confirm: new.one_way, settles: None });
     }
 
-    fn lowest_open(&mut self, sent: CallId) -> CallId {
-        while let Some(first) = self.order.front() {
-            if *first == sent || self.calls.contains_key(first) {
-                return *first;
-            }
-            self.order.pop_front();
-        }
-        sent
+    /// The call that is being sent is in no table yet.
+    fn lowest_open(&self, sent: CallId) -> CallId {
+        self.calls.lowest().map_or(sent, |lowest| lowest.min(sent))
     }
 
     /// Whoever had the call has it no longer.
     fn forget(&mut self, call: &Call) {
         self.bytes -= call.new.params.len();
         self.release(call);
-        // A call that never ends would keep the ids of all later ones in the list.
-        if self.order.len() > 1024 && self.order.len() > 2 * self.calls.len() {
-            let calls = &self.calls;
-            self.order.retain(|id| calls.contains_key(id));
-        }
     }
 
     fn release(&mut self, call: &Call) {
@@ -277,19 +262,20 @@ impl Pending {
 
     /// Takes out a call that `from` has.
     fn take(&mut self, id: CallId, from: PeerId) -> Option<Call> {
-        match self.calls.entry(id) {
-            Slot::Vacant(_) => {
+        let place = match self.calls.get(id) {
+            Some(call) => call.place,
+            None => {
                 self.counters.late_answers += 1;
+                return None;
+            }
+        };
+        match place {
+            Place::Queued => self.calls.remove(id),
+            Place::With(peer) if peer == from => self.calls.remove(id),
+            Place::With(_) | Place::Waiting(_) => {
+                self.counters.stray_frames += 1;
                 None
             }
-            Slot::Occupied(slot) => match slot.get().place {
-                Place::With(peer) if peer == from => Some(slot.remove()),
-                Place::Queued => Some(slot.remove()),
-                Place::With(_) | Place::Waiting(_) => {
-                    self.counters.stray_frames += 1;
-                    None
-                }
-            },
         }
     }
 
@@ -332,10 +318,8 @@ impl Pending {
 
     fn send_waiting(&mut self, service: ServiceIndex, now: Instant) {
         for id in self.routes.take_waiting(service) {
-            if let Slot::Occupied(slot) = self.calls.entry(id)
-                && let Place::Waiting(_) = slot.get().place
-            {
-                let call = slot.remove();
+            let waits = |call: &Call| matches!(call.place, Place::Waiting(_));
+            if let Some(call) = self.calls.remove_if(id, waits) {
                 self.place(id, call, None, now);
             }
         }
@@ -343,7 +327,7 @@ impl Pending {
 
     /// A server has taken a call that any could have taken.
     pub(crate) fn started(&mut self, from: PeerId, id: CallId) {
-        if let Some(call) = self.calls.get_mut(&id)
+        if let Some(call) = self.calls.get_mut(id)
             && call.place == Place::Queued
         {
             call.place = Place::With(from);
@@ -352,10 +336,7 @@ impl Pending {
 
     /// A one-way call is out of this process.
     pub(crate) fn handed_over(&mut self, id: CallId) {
-        if let Slot::Occupied(slot) = self.calls.entry(id)
-            && slot.get().new.one_way
-        {
-            let call = slot.remove();
+        if let Some(call) = self.calls.remove_if(id, |call| call.new.one_way) {
             self.forget(&call);
             call.end(Ok(bytes::Bytes::new()));
         }
@@ -363,11 +344,9 @@ impl Pending {
 
     /// The transport gives a call back.
     pub(crate) fn undelivered(&mut self, id: CallId, reason: &str, written: bool, now: Instant) {
-        let Some(call) = self.calls.remove(&id) else { return };
-        let Place::With(peer) = call.place else {
-            self.calls.insert(id, call);
-            return;
-        };
+        let sent = |call: &Call| matches!(call.place, Place::With(_));
+        let Some(call) = self.calls.remove_if(id, sent) else { return };
+        let Place::With(peer) = call.place else { return };
         if written {
             let server = call.service.and_then(|it| self.routes.server_at(it, peer).cloned());
             self.lost(id, call, server, reason, now);
@@ -430,14 +409,13 @@ impl Pending {
     pub(crate) fn peer_down(&mut self, peer: PeerId, reason: &str, clean: bool, now: Instant) {
         self.peers.remove(&peer);
         let had = self.calls.iter().filter(|(_, call)| call.place == Place::With(peer));
-        let mut had: Vec<CallId> = had.map(|(id, _)| *id).collect();
-        had.sort_unstable();
+        let had: Vec<CallId> = had.map(|(id, _)| id).collect();
         // What the server was called, before its route goes; and the route goes before any of the
         // calls is placed again.
         let had: Vec<_> = had
             .into_iter()
             .filter_map(|id| {
-                let call = self.calls.remove(&id)?;
+                let call = self.calls.remove(id)?;
                 let server = call.service.and_then(|it| self.routes.server_at(it, peer).cloned());
                 Some((id, call, server))
             })
@@ -467,7 +445,7 @@ impl Pending {
 
     /// The caller no longer wants the outcome.
     pub(crate) fn cancel(&mut self, id: CallId) {
-        if let Some(call) = self.calls.remove(&id) {
+        if let Some(call) = self.calls.remove(id) {
             self.forget(&call);
             self.tell_cancelled(id, &call);
         }
@@ -485,11 +463,7 @@ impl Pending {
     /// Ends what is due.
     pub(crate) fn expire(&mut self, now: Instant) {
         while let Some(id) = self.deadlines.pop_due(now) {
-            let Slot::Occupied(slot) = self.calls.entry(id) else { continue };
-            if slot.get().due() > now {
-                continue;
-            }
-            let call = slot.remove();
+            let Some(call) = self.calls.remove_if(id, |call| call.due() <= now) else { continue };
             self.forget(&call);
             self.tell_cancelled(id, &call);
             match call.place {
@@ -522,7 +496,7 @@ impl Pending {
 
     /// The node is closed: every call ends.
     pub(crate) fn close(&mut self) {
-        for (_, call) in self.calls.drain() {
+        for call in self.calls.drain() {
             match call.place {
                 Place::Waiting(_) => call.fail(Reason::Closed, "the node was closed"),
                 Place::With(_) | Place::Queued => {
@@ -530,13 +504,12 @@ impl Pending {
                 }
             }
         }
-        self.order.clear();
         self.bytes = 0;
     }
 
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
-        self.calls.is_empty() && self.bytes == 0
+        self.calls.len() == 0 && self.bytes == 0
     }
 }
 

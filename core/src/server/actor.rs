@@ -656,7 +656,7 @@ fn unknown<'a>(
     known: impl IntoIterator<Item = &'a str>,
 ) -> Failure {
     let nearest = nearest_few(name, known);
-    let mut message = format!("there is no {what} `{}` here", name.escape_debug());
+    let mut message = format!("no {what} is named `{}`", name.escape_debug());
     if let Some(first) = nearest.first() {
         message.push_str(&format!("; did you mean `{first}`?"));
     }

@@ -6,6 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll, Waker};
 
+use bytes::Bytes;
+
 use crate::context::Context;
 use crate::params::Params;
 use crate::service::{Invocation, Outcome, Service};
@@ -35,15 +37,25 @@ pub(crate) fn begin(
     params: Params,
     context: Context,
 ) -> Begun {
-    let invocation = guarded(&context, || service.call(method, params, &context));
-    let mut handler = match invocation {
-        Ok(Ok(invocation)) => Handler { context, invocation },
-        Ok(Err(failure)) | Err(failure) => return Begun::Done(Err(failure)),
-    };
-    match Pin::new(&mut handler).poll(&mut TaskContext::from_waker(Waker::noop())) {
-        Poll::Ready(outcome) => Begun::Done(outcome),
-        Poll::Pending => Begun::Pending(handler),
+    let first = guarded(&context, || {
+        let mut invocation = service.call(method, params, &context)?;
+        match invocation.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())) {
+            // What is done is dropped in here, where its destructors may do what handlers may.
+            Poll::Ready(outcome) => outcome.map(First::Done),
+            Poll::Pending => Ok(First::Pending(invocation)),
+        }
+    });
+    match first {
+        Ok(Ok(First::Done(value))) => Begun::Done(Ok(value)),
+        Ok(Ok(First::Pending(invocation))) => Begun::Pending(Handler { context, invocation }),
+        Ok(Err(failure)) | Err(failure) => Begun::Done(Err(failure)),
     }
+}
+
+/// How far a handler came without waiting.
+enum First {
+    Done(Bytes),
+    Pending(Invocation),
 }
 
 impl Future for Handler {

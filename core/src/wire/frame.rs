@@ -299,7 +299,8 @@ impl Frame {
         }
     }
 
-    /// A bound of the bytes this frame takes, for queues that are bounded in bytes.
+    /// About how many bytes this frame takes, for queues that are bounded in bytes: its payload, and
+    /// a share for the rest, which has bounds of its own.
     #[must_use]
     pub fn weight(&self) -> usize {
         const HEAD: usize = 64;

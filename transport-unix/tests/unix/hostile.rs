@@ -275,6 +275,30 @@ fn a_flood_is_read_no_faster_than_it_is_taken() {
 }
 
 #[test]
+fn half_a_frame_is_not_forgotten_over_a_pause_of_ours() {
+    run(async {
+        let limits = LinkLimits { stall: Duration::from_millis(200), ..limits() };
+        let mut scene = Scene::set(limits).await;
+        let mut raw = Raw::greet(&scene.socket()).await;
+        let peer = scene.server.peer().await;
+        // More than is read with nobody to take it, and half a frame after that.
+        let mut flood = framed(&call(1, 1000)).repeat(1500);
+        flood.extend_from_slice(&framed(&call(2, 1000))[..500]);
+        let writing = tokio::task::spawn_local(async move {
+            raw.write(&flood).await;
+            raw.goodbye().await
+        });
+        // For longer than a peer may stall, it is not the peer who does.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        for _ in 0..1500 {
+            assert_eq!(scene.server.frame().await, (peer, call(1, 1000)));
+        }
+        assert!(scene.server.down(peer).await.0.contains("unfinished"));
+        assert!(writing.await.unwrap().unwrap().contains("unfinished"));
+    });
+}
+
+#[test]
 fn pings_are_answered_without_core() {
     run(async {
         let mut scene = Scene::set(limits()).await;
