@@ -144,7 +144,8 @@ impl Node {
     /// What happens around this node from now on. One that is not read fast enough misses some.
     #[must_use]
     pub fn events(&self) -> Events {
-        Events(self.shared().events.subscribe())
+        let closed = self.shared().closed.clone();
+        Events { events: self.shared().events.subscribe(), closed }
     }
 
     /// The servers of a service that this node sees; the first time, once the transport has looked.
@@ -204,7 +205,8 @@ impl Node {
         self.shared().client.send(Count).await.unwrap_or_default()
     }
 
-    /// Serves until the program is told to stop (SIGTERM or SIGINT), then drains and closes.
+    /// Serves until the program is told to stop (SIGTERM or SIGINT), then drains and closes; or until
+    /// the node is closed by another handle.
     ///
     /// # Errors
     /// The link was lost, or signals cannot be listened for.
@@ -212,7 +214,11 @@ impl Node {
         let mut events = self.events();
         tokio::select! {
             signal = stop_signal() => signal?,
-            lost = events.link_lost() => return Err(Error::Link(LinkError::new(lost))),
+            lost = events.link_lost() => match lost {
+                Some(reason) => return Err(Error::Link(LinkError::new(reason))),
+                // Closed by its owner.
+                None => return Ok(()),
+            },
         }
         let report = self.drain(self.config().server.drain).await;
         for call in &report.abandoned {
@@ -299,7 +305,10 @@ impl fmt::Debug for Node {
 
 /// What happens around a node; see [`Node::events`].
 #[derive(Debug)]
-pub struct Events(broadcast::Receiver<Event>);
+pub struct Events {
+    events: broadcast::Receiver<Event>,
+    closed: CancellationToken,
+}
 
 impl Events {
     /// The next event; `None` once the node is closed.
@@ -308,7 +317,13 @@ impl Events {
     /// No event is lost by dropping the future.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
-            match self.0.recv().await {
+            let received = tokio::select! {
+                biased;
+                received = self.events.recv() => received,
+                // What happened before is told first.
+                () = self.closed.cancelled() => return None,
+            };
+            match received {
                 Ok(event) => return Some(event),
                 Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => return None,
@@ -325,15 +340,11 @@ impl Events {
         }
     }
 
-    async fn link_lost(&mut self) -> String {
-        let lost = self.find(|event| match event {
+    async fn link_lost(&mut self) -> Option<String> {
+        let lost = |event| match event {
             Event::LinkLost { reason } => Some(reason),
             _ => None,
-        });
-        match lost.await {
-            Some(reason) => reason,
-            // Closed by its owner: only a signal ends the program now.
-            None => std::future::pending().await,
-        }
+        };
+        self.find(lost).await
     }
 }

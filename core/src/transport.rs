@@ -67,7 +67,7 @@ pub struct Attachment {
 pub struct LinkLimits {
     /// The largest frame, in bytes.
     pub max_frame_bytes: usize,
-    /// Bytes of frames that may wait for one peer.
+    /// Bytes of frames that may wait for one peer. One frame of any length may, alone.
     pub max_peer_bytes: usize,
     /// Bytes of frames that may wait in all.
     pub max_queued_bytes: usize,
@@ -145,9 +145,9 @@ pub enum Outbound {
     /// Make this node reachable as a server. Answered by [`Inbound::Serving`].
     Serve(Box<Announcement>),
     /// Spread a change of what was served. `Draining` makes the server unfindable, while its
-    /// sessions go on; `Gone` ends what remains of it.
+    /// sessions go on; `Gone` frees its identity. Sessions end with the sink.
     Announce(Box<Announcement>),
-    /// End a session; the peer is told the reason.
+    /// End a session; the peer is told the reason, and so is core by [`Inbound::Rejected`].
     Disconnect {
         /// With whom.
         peer: PeerId,
@@ -182,8 +182,8 @@ pub enum Inbound {
         /// The call it belongs to.
         id: CallId,
     },
-    /// A call frame could not be handed over. Only frames of calls made here are reported; an
-    /// answer that finds nobody is dropped and counted.
+    /// A frame could not be handed over: one of a call made here, or one with `confirm`. An answer
+    /// that finds nobody is dropped.
     Undelivered {
         /// The call it belongs to.
         id: CallId,

@@ -133,7 +133,10 @@ fn a_blocking_node_needs_no_async() {
 fn a_closed_node_sends_nothing_and_says_so() {
     block_on(async {
         let node = adds(&Memory::new()).await;
+        let mut events = node.events();
         node.close().await;
+        assert_eq!(events.next().await, None);
+        node.run().await.unwrap();
         let error = node.client("calc").call::<i64>("add", (1, 2)).await.unwrap_err();
         assert_eq!(error.reason(), farcall_core::Reason::Closed);
         assert!(node.servers("calc").await.is_err());

@@ -32,7 +32,6 @@ use crate::wire::{
 pub(crate) struct ServerActor {
     node: Node,
     services: Vec<Served>,
-    index: Table<CompactString, usize>,
     /// Services that the transport has not made reachable yet.
     opening: Table<CompactString, Opening>,
     sessions: Sessions,
@@ -132,7 +131,6 @@ impl ServerActor {
         ServerActor {
             node,
             services: Vec::new(),
-            index: Table::default(),
             opening: Table::default(),
             sessions: Sessions::default(),
             deadlines: Deadlines::new(),
@@ -263,12 +261,19 @@ impl ServerActor {
         failure
     }
 
+    /// The place of the service of this name. A node serves a handful: looking at each is cheaper
+    /// than hashing the name.
+    fn service(&self, name: &str) -> Result<usize, Failure> {
+        let found = self.services.iter().position(|served| served.scope.service == name);
+        found.ok_or_else(|| {
+            let known = self.services.iter().map(|served| &*served.scope.service);
+            unknown(Reason::UnknownService, "service", name, known)
+        })
+    }
+
     /// The service and the method a call is for, if it may begin there.
     fn find(&self, call: &CallFrame) -> Result<(usize, usize), Failure> {
-        let Some(at) = self.index.get(&call.service).copied() else {
-            let known = self.index.keys().map(|name| &**name);
-            return Err(unknown(Reason::UnknownService, "service", &call.service, known));
-        };
+        let at = self.service(&call.service)?;
         let served = &self.services[at];
         if served.announcement.state != ServerState::Ready {
             let message = format!("server `{}` is about to stop", served.scope.server);
@@ -432,13 +437,7 @@ impl ServerActor {
         let mut arguments = params.arguments(&["service"])?;
         let name: String = arguments.next()?;
         arguments.finish()?;
-        match self.index.get(name.as_str()) {
-            Some(at) => Ok(&self.services[*at].descriptor),
-            None => {
-                let known = self.index.keys().map(|name| &**name);
-                Err(unknown(Reason::UnknownService, "service", &name, known))
-            }
-        }
+        Ok(&self.services[self.service(&name)?].descriptor)
     }
 
     /// Readies a service and asks the transport to make it reachable.
@@ -463,7 +462,7 @@ impl ServerActor {
         let name = CompactString::from(descriptor.name.to_string());
         let refusal = if self.drain.is_some() {
             Some(ServeError::Closed)
-        } else if self.index.contains_key(&name) || self.opening.contains_key(&name) {
+        } else if self.service(&name).is_ok() || self.opening.contains_key(&name) {
             Some(ServeError::AlreadyServed(name.clone()))
         } else {
             unusable(&descriptor).map(ServeError::Unusable)
@@ -508,7 +507,6 @@ impl ServerActor {
                 });
                 let server = &self.node.config().server;
                 let admission = Admission::new(server.concurrency, server.backlog);
-                self.index.insert(name.clone(), self.services.len());
                 let _ = reply.send(Ok(announcement.clone()));
                 self.services.push(Served {
                     service,
