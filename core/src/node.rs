@@ -2,6 +2,7 @@
 
 mod drive;
 mod outlet;
+mod spin;
 mod start;
 
 pub(crate) use outlet::Outlet;

@@ -87,7 +87,6 @@ async fn open(socket: &Path) -> anyhow::Result<Node> {
     let folder = socket.parent().context("the socket has a folder")?;
     let unix = UnixConfig { socket_dir: folder.to_owned(), ..UnixConfig::default() };
     let transport: Box<dyn Transport> = Box::new(Unix::new(unix));
-    let mut config = Config::default();
-    config.namespace = Name::new("bench")?;
+    let config = Config { namespace: Name::new("bench")?, ..Config::default() };
     Ok(Node::open_with(config, transport).await?)
 }

@@ -83,9 +83,11 @@ impl Config {
             check_transport(&transport, &mut root, kinds);
         }
         let namespace = root.name_or("namespace", default.namespace);
+        let spin = root.duration("spin", default.spin, super::SPINS);
         Config {
             transport,
             namespace,
+            spin,
             server: ServerConfig::read(&mut reading.section("server")),
             client: ClientConfig::read(&mut reading.section("client")),
             limits: Limits::read(&mut reading.section("limits")),

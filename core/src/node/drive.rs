@@ -1,14 +1,15 @@
 //! Moves batches between the link and the actors, for as long as the node is open.
 
 use std::future::poll_fn;
-use std::task::Poll;
-use std::time::Duration;
+use std::task::{Context as TaskContext, Poll};
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use super::outlet::Outlet;
+use super::spin::Spin;
 use crate::client::{ClientActor, ClientFrames, ClientInbound, Close, Submissions};
 use crate::event::Event;
 use crate::server::{CloseServer, ServerActor, ServerFrames, ServerInbound};
@@ -29,6 +30,8 @@ const FLUSH: Duration = Duration::from_secs(2);
 pub(super) struct Driver {
     pub(super) stream: LinkStream,
     pub(super) out: Outlet,
+    /// How long to look again before sleeping, where that pays.
+    pub(super) spin: Duration,
     pub(super) client: Addr<ClientActor>,
     pub(super) server: Addr<ServerActor>,
     pub(super) events: broadcast::Sender<Event>,
@@ -39,14 +42,15 @@ pub(super) struct Driver {
 
 /// Drives a node until it is told to close or its link is lost.
 pub(super) async fn drive(driver: Driver) {
-    let Driver { mut stream, out, client, server, events, submissions, closing, closed } = driver;
+    let Driver { mut stream, out, spin, client, server, events, submissions, closing, closed } =
+        driver;
     // However this ends, nobody waits for a node that is no more.
     let _closed = closed.drop_guard();
     let writer = actix::spawn({
         let out = out.clone();
         async move { out.drive().await }
     });
-    let reader = read(&mut stream, &out, &client, &server, &events);
+    let reader = read(&mut stream, &out, &client, &server, &events, spin);
     tokio::select! {
         () = closing.cancelled() => {}
         reason = reader => {
@@ -75,13 +79,16 @@ async fn read(
     client: &Addr<ClientActor>,
     server: &Addr<ServerActor>,
     events: &broadcast::Sender<Event>,
+    spin: Duration,
 ) -> String {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut spin = Spin::new(spin, processors);
     // Batches are mostly as large as the last one, and mostly for one of the two.
     let (mut client_size, mut server_size) = (0, 0);
     loop {
         let mut for_client = Vec::with_capacity(client_size);
         let mut for_server = Vec::with_capacity(server_size);
-        let lost = poll_fn(|cx| {
+        let mut look = |cx: &mut TaskContext<'_>| {
             for read in 0..READ_BATCH {
                 match stream.as_mut().poll_next(cx) {
                     Poll::Ready(Some(Ok(inbound))) => {
@@ -96,8 +103,11 @@ async fn read(
                 }
             }
             Poll::Ready(None)
-        })
-        .await;
+        };
+        let lost = match look_again(&mut look, &mut spin).await {
+            Some(lost) => lost,
+            None => poll_fn(look).await,
+        };
         (client_size, server_size) = (for_client.len(), for_server.len());
         if !for_client.is_empty() && !hand_over(client, ClientFrames(for_client)).await {
             return "the client actor ended".to_owned();
@@ -109,6 +119,30 @@ async fn read(
             return reason;
         }
         out.room(WAITING_FRAMES).await;
+    }
+}
+
+/// Looks until something has come or the spin is over. Between two looks everything else on this
+/// thread has its turn, and the operating system is asked what is ready.
+async fn look_again<T>(
+    look: &mut impl FnMut(&mut TaskContext<'_>) -> Poll<T>,
+    spin: &mut Spin,
+) -> Option<T> {
+    if let Poll::Ready(found) = poll_fn(|cx| Poll::Ready(look(cx))).await {
+        return Some(found);
+    }
+    let limit = spin.begin()?;
+    let began = Instant::now();
+    loop {
+        tokio::task::yield_now().await;
+        if let Poll::Ready(found) = poll_fn(|cx| Poll::Ready(look(cx))).await {
+            spin.end(true);
+            return Some(found);
+        }
+        if began.elapsed() >= limit {
+            spin.end(false);
+            return None;
+        }
     }
 }
 

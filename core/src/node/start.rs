@@ -71,6 +71,7 @@ async fn start_here(
     };
     config.limits.max_queued_bytes =
         config.limits.max_queued_bytes.max(config.limits.max_message_bytes);
+    let spin = config.spin;
     let limits = &config.limits;
     let mut hello = Hello::new(config.namespace.to_string(), identity.clone());
     hello.passive = passive;
@@ -129,6 +130,7 @@ async fn start_here(
     actix::spawn(drive(Driver {
         stream: link.stream,
         out,
+        spin,
         client,
         server,
         events,
