@@ -8,6 +8,7 @@ use actix::SystemRunner;
 
 use crate::config::Config;
 use crate::error::Result;
+use crate::node::LocalNodes;
 use crate::transport::Transport;
 
 /// A node for programs that are not async: it lives in the calling thread and is driven while that
@@ -29,6 +30,7 @@ use crate::transport::Transport;
 /// When opened or dropped inside of async code, which it would block.
 pub struct Node {
     node: Option<crate::Node>,
+    nodes: LocalNodes,
     runner: SystemRunner,
 }
 
@@ -39,12 +41,17 @@ impl Node {
     /// The transport cannot be used.
     pub fn open_with(config: Config, transport: Box<dyn Transport>) -> Result<Node> {
         let runner = actix::System::new();
-        let node = runner.block_on(crate::Node::open_passive(config, transport))?;
-        Ok(Node { node: Some(node), runner })
+        let nodes = LocalNodes::default();
+        let node = {
+            let _running = nodes.enter();
+            runner.block_on(crate::Node::open_passive(config, transport))?
+        };
+        Ok(Node { node: Some(node), nodes, runner })
     }
 
     /// Drives the node until `future` is done.
     pub fn wait<F: Future>(&self, future: F) -> F::Output {
+        let _running = self.nodes.enter();
         self.runner.block_on(future)
     }
 }
@@ -59,6 +66,7 @@ impl Deref for Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
+        let _running = self.nodes.enter();
         drop(self.node.take());
         self.runner.block_on(crate::node::close_local());
     }

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Due times of entries that are mostly gone before they are due.
 ///
@@ -14,6 +14,10 @@ use std::time::Instant;
 pub(crate) struct Deadlines<K> {
     heap: BinaryHeap<Reverse<(Instant, K)>>,
 }
+
+/// A deadline further away than this is none; it keeps sums of time within range, whatever a peer or a
+/// caller asks for.
+pub(crate) const LONGEST: Duration = Duration::from_secs(400 * 24 * 3600);
 
 /// Below this many entries a rebuild is not worth it.
 const REBUILD_FROM: usize = 256;
@@ -54,8 +58,6 @@ impl<K: Ord + Copy> Deadlines<K> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

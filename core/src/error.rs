@@ -19,7 +19,7 @@ use crate::wire::{Failure, Reason, ReasonClass};
 ///
 /// fn next_step(error: &CallError) -> &'static str {
 ///     match error.retry() {
-///         Retry::Safe => "again at once",
+///         Retry::Safe => "again, if the reason may pass",
 ///         Retry::After(_) => "again a little later",
 ///         Retry::Unsafe => "ask before you repeat it",
 ///     }
@@ -59,13 +59,15 @@ pub struct Details {
 }
 
 /// Whether the same call may be made again without running twice.
+///
+/// It says nothing of whether that would help: wrong arguments stay wrong. [`CallError::reason`] does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
     /// It may: this one did not run, or running twice does no harm.
     Safe,
     /// It may, after this long: the server is busy.
     After(Duration),
-    /// It may run twice, or would fail the same way again.
+    /// It might run twice.
     Unsafe,
 }
 

@@ -192,7 +192,12 @@ impl Hub {
         frame.encode(&mut bytes);
         let Some(it) = self.sessions.get_mut(&session) else { return false };
         let Some(to) = self.nodes.get(&it.other) else { return false };
-        if it.queued > 0 && it.queued + bytes.len() > to.at.limits.max_peer_bytes {
+        // Calls leave an eighth of the room for what else has to pass, such as their cancels.
+        let most = match frame {
+            Frame::Call(_) | Frame::Query { .. } => to.at.limits.max_peer_bytes / 8 * 7,
+            _ => to.at.limits.max_peer_bytes,
+        };
+        if it.queued > 0 && it.queued + bytes.len() > most {
             return false;
         }
         it.queued += bytes.len();
@@ -308,7 +313,15 @@ impl Hub {
                     }
                     (Some(id), Frame::Call(_) | Frame::Query { .. }) if !carried => {
                         let reason = "it has too much waiting, or is gone".to_owned();
-                        self.tell(node, Inbound::Undelivered { id, reason, written: false });
+                        self.tell(
+                            node,
+                            Inbound::Undelivered {
+                                to: Address::Peer(peer),
+                                id,
+                                reason,
+                                written: false,
+                            },
+                        );
                     }
                     _ if mine && !carried => {
                         self.disconnect(peer, "it does not read its answers", false);

@@ -6,7 +6,7 @@ mod spin;
 mod start;
 
 pub(crate) use outlet::Outlet;
-pub(crate) use start::close_local;
+pub(crate) use start::{LocalNodes, close_local};
 
 use std::fmt;
 use std::sync::Arc;

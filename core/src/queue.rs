@@ -4,8 +4,9 @@
 //! ran is one batch, so that the cost of waking it is shared. The lock is held for a push or a swap
 //! of two pointers and hardly ever contended.
 //!
-//! The queue itself has no bound: everything that may be pushed into one is admitted first, where
-//! the number of calls and of their bytes is bounded (see `docs/ARCHITECTURE.md`, "Bounds").
+//! The queue itself has no bound: its reader admits what it takes, where the number of calls and of
+//! their bytes is bounded (see `docs/ARCHITECTURE.md`, "Bounds"). What waits before that is at most
+//! one entry for each future that its caller holds, and one for each that it has dropped since.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -79,6 +80,12 @@ impl<T> Sender<T> {
         // Outside the lock: waking may run the reader on another thread at once.
         reader.0.wake();
         Ok(reader.1)
+    }
+
+    /// Ends the queue, and takes back what its reader has not taken.
+    pub(crate) fn close_and_take(&self) -> Vec<T> {
+        self.close();
+        std::mem::take(&mut lock(&self.0).waiting)
     }
 
     /// Ends the queue: what waits is still taken, nothing more comes in.

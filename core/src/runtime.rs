@@ -5,7 +5,7 @@ use std::future::Future;
 use actix::System;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use crate::node::close_local;
+use crate::node::{LocalNodes, close_local};
 
 /// Runs a future to its end on this thread, together with the nodes that it opens.
 ///
@@ -16,7 +16,10 @@ use crate::node::close_local;
 /// # Panics
 /// Inside of async code: there is a runtime already, and a node opened in it finds its own thread.
 pub fn block_on<F: Future>(future: F) -> F::Output {
-    System::new().block_on(async {
+    let runner = System::new();
+    let nodes = LocalNodes::default();
+    let _running = nodes.enter();
+    runner.block_on(async {
         let output = future.await;
         close_local().await;
         output

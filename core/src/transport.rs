@@ -17,7 +17,8 @@
 //! - Frames queue for each peer within [`LinkLimits::max_peer_bytes`]; beyond it they come back
 //!   undelivered. `poll_ready` is about the total only, so one stalled peer delays nobody.
 //!
-//! What core does in turn: it reads the stream without pause and feeds many frames before it flushes.
+//! What core does in turn: it reads the stream, and pauses only while its own frames wait for the link
+//! in great number; it feeds many frames before it flushes. An error of the sink is the end of the link.
 //! It closes the sink once every call that this node started is answered: closing flushes, then says
 //! goodbye as *clean* to every peer ([`Frame::Goodbye`]), so that their calls which were still on the
 //! way here go elsewhere. A link that is dropped unclosed says nothing, like a process that died.
@@ -185,6 +186,8 @@ pub enum Inbound {
     /// A frame could not be handed over: one of a call made here, or one with `confirm`. An answer
     /// that finds nobody is dropped.
     Undelivered {
+        /// Where it was to go: by now the call may have gone elsewhere.
+        to: Address,
         /// The call it belongs to.
         id: CallId,
         /// Why, for people.
@@ -256,8 +259,8 @@ pub enum ServeError {
     /// The transport could not do it.
     #[error("{0}")]
     Transport(LinkError),
-    /// The node is closed or closing.
-    #[error("the node is closed")]
+    /// The node is closed, or about to be.
+    #[error("the node is closed, or about to be")]
     Closed,
 }
 

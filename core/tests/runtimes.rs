@@ -121,9 +121,9 @@ fn a_blocking_node_needs_no_async() {
     let server = blocking::Node::open_with(Config::default(), memory.transport()).unwrap();
     server.wait(server.serve(Functions::new("calc").add("add", |a: i64, b: i64| a + b))).unwrap();
     assert_eq!(server.wait(server.client("calc").call::<i64>("add", (1, 2))).unwrap(), 3);
-    // One after the other on one thread.
-    drop(server);
+    // Several on one thread, each driven while it is waited with, and closed alone.
     let node = blocking::Node::open_with(Config::default(), Memory::new().transport()).unwrap();
+    drop(server);
     let unsent = node.client("calc").call::<i64>("add", (1, 2));
     let unsent = unsent.wait_for_server(std::time::Duration::from_millis(10));
     assert!(node.wait(unsent).is_err());

@@ -1,6 +1,6 @@
 //! The contract suite: what farcall promises of a call, proved for a transport.
 //!
-//! The contract has numbered lines (`docs/SEMANTICS.md`); each is one test body in [`lines`], run
+//! The contract has numbered lines (`docs/ARCHITECTURE.md` lists them); each is one test body in [`lines`], run
 //! against every transport through a [`World`], which knows how to start and kill servers there.
 //! A transport crate of your own is proved by the same bodies:
 //!

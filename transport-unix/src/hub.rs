@@ -197,7 +197,12 @@ impl Hub {
     pub(crate) fn send(&self, to: &Address, frame: &Frame, confirm: bool) {
         let undelivered = |reason: String| {
             if let (Frame::Call(_) | Frame::Query { .. }, Some(id)) = (frame, frame.call_id()) {
-                self.inbox.push(Inbound::Undelivered { id, reason, written: false });
+                self.inbox.push(Inbound::Undelivered {
+                    to: to.clone(),
+                    id,
+                    reason,
+                    written: false,
+                });
             }
         };
         let Address::Peer(peer) = to else {

@@ -19,7 +19,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use farcall_core::transport::{Credentials, Inbound, PeerId};
+use farcall_core::transport::{Address, Credentials, Inbound, PeerId};
 use farcall_core::wire::{Announcement, Frame, Hello, ServerState, Towards};
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
@@ -594,7 +594,12 @@ impl Session {
         let mut outgoing = self.outgoing.borrow_mut();
         hub.unqueue(outgoing.len());
         for Lost { id, written } in outgoing.abandon() {
-            hub.inbox.push(Inbound::Undelivered { id, reason: reason.clone(), written });
+            hub.inbox.push(Inbound::Undelivered {
+                to: Address::Peer(self.peer),
+                id,
+                reason: reason.clone(),
+                written,
+            });
         }
         drop(outgoing);
         let who = who(&self.credentials);

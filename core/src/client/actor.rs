@@ -12,7 +12,7 @@ use super::{Submission, Submissions};
 use crate::event::{Event, ServerInfo};
 use crate::node::Outlet;
 use crate::queue::Batches;
-use crate::transport::{Outbound, PeerId, Watch};
+use crate::transport::{Address, Outbound, PeerId, Watch};
 use crate::wire::{CallId, Frame, Hello};
 
 /// Sees calls through: one per node.
@@ -23,6 +23,8 @@ pub(crate) struct ClientActor {
     submissions: Option<Batches<Submission>>,
     timer: Timer,
     listings: Vec<(Watch, oneshot::Sender<Vec<ServerInfo>>)>,
+    /// What the transport was asked by a listing, and what it has answered.
+    asked: HashSet<Watch>,
     watching: HashSet<Watch>,
 }
 
@@ -41,7 +43,7 @@ pub(crate) struct ClientFrames(pub(crate) Vec<ClientInbound>);
 pub(crate) enum ClientInbound {
     Frame(PeerId, Frame),
     HandedOver(CallId),
-    Undelivered { id: CallId, reason: String, written: bool },
+    Undelivered { to: Address, id: CallId, reason: String, written: bool },
     PeerUp(PeerId, Box<Hello>),
     PeerDown { peer: PeerId, reason: String, clean: bool },
     Watching(Watch),
@@ -79,6 +81,7 @@ impl ClientActor {
             submissions: Some(submissions),
             timer: Timer::default(),
             listings: Vec::new(),
+            asked: HashSet::new(),
             watching: HashSet::new(),
         }
     }
@@ -120,9 +123,9 @@ impl ClientActor {
                 // Streams and tasks are asked for by the caller; nobody here has.
                 _ => pending.counters.stray_frames += 1,
             },
-            ClientInbound::HandedOver(id) => pending.handed_over(id),
-            ClientInbound::Undelivered { id, reason, written } => {
-                pending.undelivered(id, &reason, written, now);
+            ClientInbound::HandedOver(id) => pending.handed_over(id, now),
+            ClientInbound::Undelivered { to, id, reason, written } => {
+                pending.undelivered(id, &to, &reason, written, now);
             }
             ClientInbound::PeerUp(peer, hello) => {
                 pending.peer_up(peer, hello.max_message_bytes);
@@ -166,7 +169,7 @@ impl StreamHandler<Vec<Submission>> for ClientActor {
         for submission in batch {
             match submission {
                 Submission::Call(id, call) => self.pending.submit(id, call, now),
-                Submission::Cancel(id) => self.pending.cancel(id),
+                Submission::Cancel(id) => self.pending.cancel(id, now),
             }
         }
         self.settle(ctx);
@@ -200,13 +203,14 @@ impl Handler<Listing> for ClientActor {
             let _ = reply.send(self.pending.routes.list(name(&watch)));
             return;
         }
-        let asked = self.listings.iter().any(|(of, _)| *of == watch);
-        let new = match &watch {
-            Watch::Service(name) => self.pending.routes.service(name).1,
-            Watch::Everything => !asked,
-        };
-        self.pending.routes.everything |= watch == Watch::Everything;
-        if new {
+        match &watch {
+            // A call may have asked for it already; asked again, the transport answers again.
+            Watch::Service(name) => {
+                self.pending.routes.service(name);
+            }
+            Watch::Everything => self.pending.routes.everything = true,
+        }
+        if self.asked.insert(watch.clone()) {
             self.pending.out.push(Outbound::Watch(watch.clone()));
         }
         self.listings.push((watch, reply));

@@ -66,9 +66,12 @@ impl<E: DeserializeOwned + 'static> Ending for MethodError<E> {
 /// ```
 ///
 /// # Errors
-/// Exactly one outcome comes, by the deadline at the latest: `[client] timeout` (30 s) after the
-/// first poll, or what `timeout` says, or what is left to the handler that makes the call, whichever
-/// is first.
+/// Exactly one outcome comes, by the deadline at the latest: `[client] timeout` (30 s) from when the
+/// node takes the call, which it does at once unless its thread is blocked; or what `timeout` says; or
+/// what is left to the handler that makes the call, whichever is first.
+///
+/// # Panics
+/// When polled again after it has ended.
 ///
 /// # Cancellation
 /// Dropping a call that was polled cancels its handler. Dropping one that was not sends nothing.
@@ -338,7 +341,7 @@ impl<T, X> fmt::Debug for Call<T, X> {
 /// A one-way call; see [`Call::notify`].
 ///
 /// # Cancellation
-/// Dropping it before it is done takes it back if it was not handed over yet.
+/// Dropping it takes it back while it waits for a server; once it is on its way it is not.
 #[derive(Debug)]
 #[must_use = "a call is made when it is awaited"]
 pub struct Notify(Call<(), CallError>);

@@ -8,7 +8,7 @@ use super::budget::RetryBudget;
 use super::routes::{Routes, ServiceIndex};
 use super::window::Window;
 use super::{NewCall, Reply, Target};
-use crate::deadlines::Deadlines;
+use crate::deadlines::{Deadlines, LONGEST};
 use crate::event::Event;
 use crate::table::Table;
 use crate::transport::{Address, Outbound, PeerId, Watch};
@@ -75,6 +75,8 @@ struct Call {
     service: Option<ServiceIndex>,
     place: Place,
     retries: u8,
+    /// The transport has given it back once.
+    bounced: bool,
     deadline: Instant,
 }
 
@@ -145,9 +147,10 @@ impl Pending {
             }
             Target::Peer(_) | Target::Core(_) => None,
         };
-        let own = now + new.timeout;
+        let own = now + new.timeout.min(LONGEST);
         let deadline = new.inherited.map_or(own, |inherited| inherited.min(own));
-        let call = Call { new, service, place: Place::Queued, retries: 0, deadline };
+        let call =
+            Call { new, service, place: Place::Queued, retries: 0, bounced: false, deadline };
         let (calls, bytes) = (self.calls.len(), self.bytes + call.new.params.len());
         if calls >= self.bounds.calls || bytes > self.bounds.bytes {
             return call.fail(
@@ -203,8 +206,9 @@ impl Pending {
 
     /// Lets a call wait for a server.
     fn park(&mut self, id: CallId, mut call: Call, service: ServiceIndex, now: Instant) {
-        self.routes.wait(service, id);
-        call.place = Place::Waiting(call.deadline.min(now + call.new.wait_for_server));
+        let calls = &self.calls;
+        self.routes.wait(service, id, calls.len(), |id| calls.get(id).is_some());
+        call.place = Place::Waiting(call.deadline.min(now + call.new.wait_for_server.min(LONGEST)));
         self.keep(id, call);
     }
 
@@ -335,24 +339,35 @@ impl Pending {
     }
 
     /// A one-way call is out of this process.
-    pub(crate) fn handed_over(&mut self, id: CallId) {
+    pub(crate) fn handed_over(&mut self, id: CallId, now: Instant) {
         if let Some(call) = self.calls.remove_if(id, |call| call.new.one_way) {
             self.forget(&call);
+            let service = call.service;
             call.end(Ok(bytes::Bytes::new()));
+            self.resume(service, now);
         }
     }
 
     /// The transport gives a call back.
-    pub(crate) fn undelivered(&mut self, id: CallId, reason: &str, written: bool, now: Instant) {
-        let sent = |call: &Call| matches!(call.place, Place::With(_));
-        let Some(call) = self.calls.remove_if(id, sent) else { return };
-        let Place::With(peer) = call.place else { return };
+    pub(crate) fn undelivered(
+        &mut self,
+        id: CallId,
+        to: &Address,
+        reason: &str,
+        written: bool,
+        now: Instant,
+    ) {
+        // It may have gone elsewhere since, when the session that it was for ended.
+        let Address::Peer(peer) = *to else { return };
+        let there = |call: &Call| call.place == Place::With(peer);
+        let Some(mut call) = self.calls.remove_if(id, there) else { return };
         if written {
             let server = call.service.and_then(|it| self.routes.server_at(it, peer).cloned());
             self.lost(id, call, server, reason, now);
         } else if call.service.is_some() {
             self.release(&call);
-            self.requeue(id, call, peer, now);
+            let again = std::mem::replace(&mut call.bounced, true);
+            self.requeue(id, call, peer, again, now);
         } else {
             self.forget(&call);
             call.fail(Reason::PeerGone, format!("{peer}: {reason}"));
@@ -360,9 +375,10 @@ impl Pending {
     }
 
     /// Another server takes the call, or it waits: for a server, or for room at the only one.
-    fn requeue(&mut self, id: CallId, call: Call, from: PeerId, now: Instant) {
+    fn requeue(&mut self, id: CallId, call: Call, from: PeerId, again: bool, now: Instant) {
         let service = call.service.expect("only calls of a service are requeued");
-        if let Some(other) = self.routes.pick(service, Some(from)) {
+        // One that comes back twice found two queues full: trying on would only turn in circles.
+        if !again && let Some(other) = self.routes.pick(service, Some(from)) {
             self.routes.release(service, other);
             if other != from {
                 return self.place(id, call, Some(from), now);
@@ -444,10 +460,13 @@ impl Pending {
     }
 
     /// The caller no longer wants the outcome.
-    pub(crate) fn cancel(&mut self, id: CallId) {
+    pub(crate) fn cancel(&mut self, id: CallId, now: Instant) {
         if let Some(call) = self.calls.remove(id) {
             self.forget(&call);
             self.tell_cancelled(id, &call);
+            if let Place::With(_) = call.place {
+                self.resume(call.service, now);
+            }
         }
     }
 
@@ -483,7 +502,9 @@ impl Pending {
                 }
                 Place::With(_) | Place::Queued => {
                     let message = "the deadline came while a server had the call";
+                    let service = call.service;
                     call.fail(Reason::DeadlineExceeded, message);
+                    self.resume(service, now);
                 }
             }
         }
@@ -609,6 +630,10 @@ mod tests {
         }
     }
 
+    fn to(peer: u64) -> Address {
+        Address::Peer(PeerId(peer))
+    }
+
     fn reason(outcome: &mut Outcome) -> Option<Reason> {
         outcome.try_recv().ok().map(|reply| reply.expect_err("it failed").reason)
     }
@@ -669,9 +694,9 @@ mod tests {
         let mut table = Table::with_servers(&[1]);
         let (id, _outcome) = table.plain();
         table.sent();
-        table.pending.cancel(id);
+        table.pending.cancel(id, table.now);
         assert_eq!(table.sent(), [(1, Frame::Cancel { id })]);
-        table.pending.cancel(id);
+        table.pending.cancel(id, table.now);
         assert!(table.sent().is_empty());
         assert!(table.pending.is_empty());
     }
@@ -733,10 +758,48 @@ mod tests {
         let mut table = Table::with_servers(&[1, 2]);
         let (id, mut outcome) = table.plain();
         assert_eq!(table.sent_to(), [1]);
-        table.pending.undelivered(id, "the connection broke", false, table.now);
+        table.pending.undelivered(id, &to(1), "the connection broke", false, table.now);
         assert_eq!(table.sent_to(), [2]);
-        table.pending.undelivered(id, "the connection broke", true, table.now);
+        table.pending.undelivered(id, &to(2), "the connection broke", true, table.now);
         assert_eq!(reason(&mut outcome), Some(Reason::ServerLost));
+    }
+
+    #[test]
+    fn a_call_that_went_elsewhere_is_not_moved_by_its_old_bounce() {
+        let mut table = Table::with_servers(&[1]);
+        let (id, mut outcome) = table.plain();
+        table.sent();
+        table.up(2);
+        table.down(1, true);
+        assert_eq!(table.sent_to(), [2]);
+        table.pending.undelivered(id, &to(1), "the session is over", false, table.now);
+        assert!(table.sent().is_empty());
+        table.answer(2, id);
+        assert!(outcome.try_recv().unwrap().is_ok());
+    }
+
+    #[test]
+    fn a_call_that_two_servers_have_no_room_for_waits() {
+        let mut table = Table::with_servers(&[1, 2]);
+        let (first, _one) = table.plain();
+        let (id, _two) = table.plain();
+        assert_eq!(table.sent_to(), [1, 2]);
+        table.pending.undelivered(id, &to(2), "its queue is full", false, table.now);
+        assert_eq!(table.sent_to(), [1]);
+        table.pending.undelivered(id, &to(1), "its queue is full", false, table.now);
+        assert!(table.sent().is_empty());
+        table.pending.cancel(first, table.now);
+        assert!(table.sent().iter().any(|(_, frame)| matches!(frame, Frame::Call(_))));
+    }
+
+    #[test]
+    fn the_longest_timeouts_are_within_range() {
+        let mut table = Table::new();
+        let (_, mut outcome) = table.call(|new| {
+            (new.timeout, new.wait_for_server) = (Duration::MAX, Duration::MAX);
+        });
+        table.pass(3600 * SECOND);
+        assert_eq!(reason(&mut outcome), None);
     }
 
     #[test]
@@ -745,7 +808,7 @@ mod tests {
         let (first, _one) = table.plain();
         let (second, mut two) = table.plain();
         table.sent();
-        table.pending.undelivered(second, "its queue is full", false, table.now);
+        table.pending.undelivered(second, &to(1), "its queue is full", false, table.now);
         assert!(table.sent().is_empty());
         table.answer(1, first);
         assert_eq!(table.sent_to(), [1]);
@@ -798,7 +861,7 @@ mod tests {
         let mut table = Table::with_servers(&[1]);
         let (id, mut outcome) = table.call(|new| new.one_way = true);
         assert!(matches!(table.pending.out.last(), Some(Outbound::Frame { confirm: true, .. })));
-        table.pending.handed_over(id);
+        table.pending.handed_over(id, table.now);
         assert!(outcome.try_recv().unwrap().is_ok());
         assert!(table.pending.is_empty());
     }

@@ -99,9 +99,20 @@ impl Routes {
         !self.services[index.0].waiting.is_empty()
     }
 
-    /// A call waits for a server.
-    pub(crate) fn wait(&mut self, index: ServiceIndex, id: CallId) {
-        self.services[index.0].waiting.push_back(id);
+    /// A call waits for a server. Of those that have ended meanwhile only some are kept: `live` is how
+    /// many calls there are at all, and `is_live` whether this is one of them.
+    pub(crate) fn wait(
+        &mut self,
+        index: ServiceIndex,
+        id: CallId,
+        live: usize,
+        is_live: impl Fn(CallId) -> bool,
+    ) {
+        let waiting = &mut self.services[index.0].waiting;
+        if waiting.len() > 2 * live + 256 {
+            waiting.retain(|id| is_live(*id));
+        }
+        waiting.push_back(id);
     }
 
     /// All calls that wait for a server of this service, oldest first.

@@ -80,7 +80,12 @@ impl Submissions {
         let _ = self.0.push(submission);
     }
 
+    /// Takes no more calls; those that the actor has not taken end as *not sent*.
     pub(crate) fn close(&self) {
-        self.0.close();
+        for submission in self.0.close_and_take() {
+            if let Submission::Call(_, call) = submission {
+                let _ = call.reply.send(Err(Failure::new(Reason::Closed, "the node was closed")));
+            }
+        }
     }
 }

@@ -44,6 +44,15 @@ impl<T> Window<T> {
 
     /// Adds an entry, or puts back one that was taken.
     pub(crate) fn insert(&mut self, id: CallId, entry: T) {
+        // Before the ring grows: ids may have been passed over that never were entries.
+        while self.ring.len() > 1
+            && self.place(id).is_some_and(|place| place > SLACK + 4 * (self.len + 1))
+        {
+            self.move_first();
+        }
+        if self.ring.len() <= 1 && self.place(id).is_some_and(|place| place > SLACK) {
+            self.move_first();
+        }
         if self.ring.is_empty() {
             self.base = self.base.max(id.0);
         }
@@ -58,12 +67,17 @@ impl<T> Window<T> {
         };
         self.len += usize::from(before.is_none());
         while self.ring.len() > SLACK + 4 * self.len {
-            if let Some(entry) = self.ring.pop_front().flatten() {
-                self.old.insert(CallId(self.base), entry);
-            }
-            self.base += 1;
+            self.move_first();
         }
         self.trim();
+    }
+
+    /// The ring's first place is given up; its entry goes to the tree.
+    fn move_first(&mut self) {
+        if let Some(entry) = self.ring.pop_front().flatten() {
+            self.old.insert(CallId(self.base), entry);
+        }
+        self.base += 1;
     }
 
     pub(crate) fn get(&self, id: CallId) -> Option<&T> {
@@ -153,6 +167,17 @@ mod tests {
         assert_eq!(window.get_mut(CallId(1)), Some(&mut 1));
         assert_eq!(window.remove(CallId(1)), Some(1));
         assert_eq!(window.len(), 0);
+    }
+
+    #[test]
+    fn ids_that_were_passed_over_take_no_room() {
+        let mut window = Window::new();
+        window.insert(CallId(1), 1);
+        window.insert(CallId(1_000_000_000_000), 2);
+        assert!(window.ring.capacity() < 10_000);
+        assert_eq!(window.lowest(), Some(CallId(1)));
+        assert_eq!(window.remove(CallId(1_000_000_000_000)), Some(2));
+        assert_eq!(window.remove(CallId(1)), Some(1));
     }
 
     #[test]

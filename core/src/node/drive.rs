@@ -17,11 +17,14 @@ use crate::transport::{Inbound, LinkStream};
 use crate::wire::{Frame, Towards};
 
 /// The most that is read before the actors get it.
-const READ_BATCH: usize = 128;
+const READ_BATCH: usize = 32;
 
 /// Frames that may wait for the link before the node stops reading: more answers would only add to
 /// them. Every one of them belongs to a call that was admitted, or refuses one.
 const WAITING_FRAMES: usize = 64 * 1024;
+
+/// The same in bytes, beyond those that wait in the transport.
+const WAITING_BYTES: usize = 64 * 1024 * 1024;
 
 /// The time that a closing node gives the link to send what waits.
 const FLUSH: Duration = Duration::from_secs(2);
@@ -46,31 +49,37 @@ pub(super) async fn drive(driver: Driver) {
         driver;
     // However this ends, nobody waits for a node that is no more.
     let _closed = closed.drop_guard();
-    let writer = actix::spawn({
+    let mut writer = actix::spawn({
         let out = out.clone();
         async move { out.drive().await }
     });
     let reader = read(&mut stream, &out, &client, &server, &events, spin);
     tokio::select! {
         () = closing.cancelled() => {}
-        reason = reader => {
-            tracing::error!(%reason, "the link was lost");
-            let _ = events.send(Event::LinkLost { reason });
-        }
+        reason = reader => lost(reason, &events),
+        // Before it is told to, it ends only by failing.
+        _ = &mut writer => lost("the link takes nothing more".to_owned(), &events),
     }
     submissions.close();
     // An actor whose mailbox is closed has nothing left to end.
     let _ = client.send(Close).await;
     let _ = server.send(CloseServer).await;
     out.close();
-    match tokio::time::timeout(FLUSH, writer).await {
-        Ok(Ok(Ok(()))) => {}
-        Ok(Ok(Err(error))) => tracing::warn!(%error, "the link failed while it was closed"),
-        Ok(Err(error)) => tracing::error!(%error, "the writer of the link failed"),
-        Err(_) => tracing::warn!("the link did not take all that was left to send"),
+    if !writer.is_finished() {
+        match tokio::time::timeout(FLUSH, writer).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => tracing::warn!(%error, "the link failed while it was closed"),
+            Ok(Err(error)) => tracing::error!(%error, "the writer of the link failed"),
+            Err(_) => tracing::warn!("the link did not take all that was left to send"),
+        }
     }
     // The stream outlives the sink: some transports need both to say goodbye.
     drop(stream);
+}
+
+fn lost(reason: String, events: &broadcast::Sender<Event>) {
+    tracing::error!(%reason, "the link was lost");
+    let _ = events.send(Event::LinkLost { reason });
 }
 
 async fn read(
@@ -118,7 +127,7 @@ async fn read(
         if let Some(reason) = lost {
             return reason;
         }
-        out.room(WAITING_FRAMES).await;
+        out.room(WAITING_FRAMES, WAITING_BYTES).await;
     }
 }
 
@@ -179,8 +188,8 @@ fn sort(
             }
         },
         Inbound::HandedOver { id } => client.push(ClientInbound::HandedOver(id)),
-        Inbound::Undelivered { id, reason, written } => {
-            client.push(ClientInbound::Undelivered { id, reason, written });
+        Inbound::Undelivered { to, id, reason, written } => {
+            client.push(ClientInbound::Undelivered { to, id, reason, written });
         }
         Inbound::PeerUp { peer, hello, credentials } => {
             server.push(ServerInbound::PeerUp(peer, hello.clone(), credentials));

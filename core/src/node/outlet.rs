@@ -19,6 +19,8 @@ pub(crate) struct Outlet(Rc<RefCell<Inner>>);
 struct Inner {
     sink: LinkSink,
     waiting: VecDeque<Outbound>,
+    /// About how many bytes wait.
+    bytes: usize,
     /// The driver's: the link wakes it for whatever it was asked in any turn.
     driver: Waker,
     /// Those who wait for room.
@@ -32,6 +34,7 @@ impl Outlet {
         Outlet(Rc::new(RefCell::new(Inner {
             sink,
             waiting: VecDeque::new(),
+            bytes: 0,
             driver: Waker::noop().clone(),
             readers: Vec::new(),
             closing: false,
@@ -52,15 +55,21 @@ impl Outlet {
         let driver = inner.driver.clone();
         let mut cx = Context::from_waker(&driver);
         for outbound in batch.drain(..) {
-            if inner.waiting.is_empty()
-                && let Poll::Ready(Ok(())) = inner.sink.as_mut().poll_ready(&mut cx)
-            {
-                if let Err(error) = inner.sink.as_mut().start_send(outbound) {
-                    inner.failed = Some(error);
-                    break;
+            let ready = match inner.waiting.is_empty() {
+                true => inner.sink.as_mut().poll_ready(&mut cx),
+                false => Poll::Pending,
+            };
+            let fed = match ready {
+                Poll::Ready(ready) => ready.and_then(|()| inner.sink.as_mut().start_send(outbound)),
+                Poll::Pending => {
+                    inner.bytes += weight(&outbound);
+                    inner.waiting.push_back(outbound);
+                    Ok(())
                 }
-            } else {
-                inner.waiting.push_back(outbound);
+            };
+            if let Err(error) = fed {
+                inner.failed = Some(error);
+                break;
             }
         }
         inner.flush(&mut cx);
@@ -76,11 +85,12 @@ impl Outlet {
         inner.driver.wake_by_ref();
     }
 
-    /// Waits until no more than `most` frames wait for the link.
-    pub(crate) async fn room(&self, most: usize) {
+    /// Waits until no more than this many frames, and bytes of them, wait for the link.
+    pub(crate) async fn room(&self, frames: usize, bytes: usize) {
         poll_fn(|cx| {
             let mut inner = self.0.borrow_mut();
-            if inner.waiting.len() <= most || inner.failed.is_some() {
+            let room = inner.waiting.len() <= frames && inner.bytes <= bytes;
+            if room || inner.failed.is_some() {
                 return Poll::Ready(());
             }
             inner.readers.push(cx.waker().clone());
@@ -106,6 +116,7 @@ impl Inner {
                 Poll::Pending => break,
                 Poll::Ready(ready) => {
                     let fed = self.waiting.pop_front().expect("it is not empty");
+                    self.bytes -= weight(&fed);
                     if let Err(error) = ready.and_then(|()| self.sink.as_mut().start_send(fed)) {
                         self.failed = Some(error);
                     }
@@ -127,5 +138,12 @@ impl Inner {
         if let Poll::Ready(Err(error)) = self.sink.as_mut().poll_flush(cx) {
             self.failed.get_or_insert(error);
         }
+    }
+}
+
+fn weight(outbound: &Outbound) -> usize {
+    match outbound {
+        Outbound::Frame { frame, .. } => frame.weight(),
+        _ => 0,
     }
 }

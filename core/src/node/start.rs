@@ -141,13 +141,40 @@ async fn start_here(
     Ok(Node::new(shared, Some(KeepOpen(closing))))
 }
 
+/// Nodes that one runner drives, each with what tells it to close and what says that it has.
+type Driven = Vec<(CancellationToken, CancellationToken)>;
+
 thread_local! {
-    /// The nodes that live on this thread.
-    static LOCAL: RefCell<Vec<(CancellationToken, CancellationToken)>> =
-        const { RefCell::new(Vec::new()) };
+    /// Those of the runner that runs on this thread now.
+    static LOCAL: RefCell<Driven> = const { RefCell::new(Vec::new()) };
 }
 
-/// Closes the nodes that live on this thread, which is about to stop driving them.
+/// The nodes of one runner; a thread may have several runners, of which one runs.
+#[derive(Debug, Default)]
+pub(crate) struct LocalNodes(RefCell<Driven>);
+
+/// While it lives, nodes that are opened on this thread belong to one runner.
+pub(crate) struct Running<'a>(&'a LocalNodes);
+
+impl LocalNodes {
+    /// The runner runs from here on, until what this returns is dropped.
+    pub(crate) fn enter(&self) -> Running<'_> {
+        self.swap();
+        Running(self)
+    }
+
+    fn swap(&self) {
+        LOCAL.with(|local| local.swap(&self.0));
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.swap();
+    }
+}
+
+/// Closes the nodes of the runner that runs, which is about to stop driving them.
 pub(crate) async fn close_local() {
     let local = LOCAL.with(|local| std::mem::take(&mut *local.borrow_mut()));
     for (closing, _) in &local {

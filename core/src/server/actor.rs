@@ -14,7 +14,7 @@ use super::handler::{Begun, begin};
 use super::sessions::{CallKey, Running, Sessions, Stage};
 use super::{ClientStatus, DrainReport, NodeStatus, ServiceStatus};
 use crate::context::{Caller, Context as CallContext, Serving};
-use crate::deadlines::Deadlines;
+use crate::deadlines::{Deadlines, LONGEST};
 use crate::nearest::nearest_few;
 use crate::node::{Node, Outlet};
 use crate::params::Params;
@@ -42,6 +42,8 @@ pub(crate) struct ServerActor {
     batch: Vec<Outbound>,
     out: Outlet,
     drain: Option<Drain>,
+    /// It has been told to stop, once and for all.
+    draining: bool,
 }
 
 /// A service that is served.
@@ -86,11 +88,21 @@ struct Ended {
 struct Drain {
     since: Instant,
     finished: usize,
-    reply: oneshot::Sender<DrainReport>,
+    /// When what is left is abandoned.
+    until: Instant,
+    timer: SpawnHandle,
+    /// Whoever has asked for it.
+    replies: Vec<oneshot::Sender<DrainReport>>,
 }
 
-/// A deadline further away than this is none; it keeps sums of time within range.
-const LONGEST: Duration = Duration::from_secs(400 * 24 * 3600);
+impl Drain {
+    fn end(self, abandoned: Vec<String>) {
+        let report = DrainReport { finished: self.finished, abandoned, took: self.since.elapsed() };
+        for reply in self.replies {
+            let _ = reply.send(report.clone());
+        }
+    }
+}
 
 /// Parameters below this are copied when their call has to wait.
 const COMPACT_BELOW: usize = 4096;
@@ -140,13 +152,19 @@ impl ServerActor {
             batch: Vec::new(),
             out,
             drain: None,
+            draining: false,
         }
     }
 
     /// Sends what this turn brought, and sees to the next deadline.
     fn settle(&mut self, ctx: &mut Context<Self>) {
         self.out.send(&mut self.batch);
-        self.end_drain_if_idle();
+        if self.is_idle()
+            && let Some(drain) = self.drain.take()
+        {
+            ctx.cancel_future(drain.timer);
+            drain.end(Vec::new());
+        }
         let Some(due) = self.deadlines.next() else { return };
         match self.timer {
             Some((at, _)) if at <= due => {}
@@ -168,10 +186,6 @@ impl ServerActor {
     fn send(&mut self, peer: PeerId, frame: Frame) {
         let to = Address::Peer(peer);
         self.batch.push(Outbound::Frame { to, frame, confirm: false, settles: None });
-    }
-
-    fn fail(&mut self, (peer, id): CallKey, failure: Failure) {
-        self.send(peer, Frame::Failure { id, failure: Box::new(failure) });
     }
 
     fn reply(&mut self, (peer, id): CallKey, one_way: bool, outcome: Outcome) {
@@ -237,7 +251,7 @@ impl ServerActor {
             Admitted::Run => self.run(at, waiting),
             Admitted::Wait => {
                 self.services[at].admission.wait(compact(waiting));
-                self.sessions.put(key, Stage::Waiting { service: at });
+                self.sessions.put(key, Stage::Waiting { service: at, one_way });
                 self.watch_deadline(key, deadline);
             }
             Admitted::Busy { retry_after } => {
@@ -330,7 +344,7 @@ impl ServerActor {
                         let _ = ended.push(Ended { key, one_way, outcome });
                     });
                     let abort = task.abort_handle();
-                    let running = Running { service: at, context, abort };
+                    let running = Running { service: at, one_way, context, abort };
                     self.sessions.put(key, Stage::Running(running));
                     self.watch_deadline(key, deadline);
                 }
@@ -338,14 +352,23 @@ impl ServerActor {
         }
     }
 
-    /// A running call has ended: the one whose turn it is now.
+    /// A running call has ended: the one whose turn it is now. Those whose client is gone have no
+    /// turn, nor those whose time is over.
     fn next(&mut self, at: usize) -> Option<Waiting> {
         if let Some(drain) = &mut self.drain {
             drain.finished += 1;
         }
-        let next = self.services[at].admission.finished()?;
-        self.sessions.take(next.key());
-        Some(next)
+        loop {
+            let next = self.services[at].admission.finished()?;
+            if self.sessions.take(next.key()).is_none() {
+                continue;
+            }
+            if next.deadline > Instant::now() {
+                return Some(next);
+            }
+            let expired = Failure::new(Reason::Expired, "the deadline came before its turn");
+            self.reply(next.key(), next.call.is_one_way(), Err(expired));
+        }
     }
 
     fn watch_deadline(&mut self, key: CallKey, deadline: Instant) {
@@ -370,7 +393,7 @@ impl ServerActor {
 
     fn cancel_stage(&mut self, key: CallKey, stage: Stage) {
         match stage {
-            Stage::Waiting { service } => {
+            Stage::Waiting { service, .. } => {
                 let admission = &mut self.services[service].admission;
                 admission.remove(|waiting| waiting.key() == key);
             }
@@ -385,15 +408,16 @@ impl ServerActor {
     fn expire(&mut self, now: Instant) {
         while let Some(key) = self.deadlines.pop_due(now) {
             let Some(stage) = self.sessions.take(key) else { continue };
-            let failure = match &stage {
-                Stage::Waiting { .. } => {
-                    Failure::new(Reason::Expired, "the deadline came before its turn")
+            let (one_way, failure) = match &stage {
+                Stage::Waiting { one_way, .. } => {
+                    (*one_way, Failure::new(Reason::Expired, "the deadline came before its turn"))
                 }
-                Stage::Running(_) => {
-                    Failure::new(Reason::DeadlineExceeded, "the deadline came while it ran")
+                Stage::Running(running) => {
+                    let message = "the deadline came while it ran";
+                    (running.one_way, Failure::new(Reason::DeadlineExceeded, message))
                 }
             };
-            self.fail(key, failure);
+            self.reply(key, one_way, Err(failure));
             self.cancel_stage(key, stage);
         }
     }
@@ -460,7 +484,7 @@ impl ServerActor {
             }
         };
         let name = CompactString::from(descriptor.name.to_string());
-        let refusal = if self.drain.is_some() {
+        let refusal = if self.draining {
             Some(ServeError::Closed)
         } else if self.service(&name).is_ok() || self.opening.contains_key(&name) {
             Some(ServeError::AlreadyServed(name.clone()))
@@ -493,6 +517,12 @@ impl ServerActor {
         match result {
             Err(refusal) => {
                 let _ = reply.send(Err(refusal));
+            }
+            Ok(epoch) if self.draining => {
+                // It came too late: nobody is to find it.
+                (announcement.epoch, announcement.state) = (epoch, ServerState::Gone);
+                self.batch.push(Outbound::Announce(Box::new(announcement)));
+                let _ = reply.send(Err(ServeError::Closed));
             }
             Ok(epoch) => {
                 announcement.epoch = epoch;
@@ -533,23 +563,13 @@ impl ServerActor {
         self.services.iter().all(|it| it.admission.running() == 0 && it.admission.waiting() == 0)
     }
 
-    fn end_drain_if_idle(&mut self) {
-        if self.is_idle()
-            && let Some(drain) = self.drain.take()
-        {
-            let took = drain.since.elapsed();
-            let report = DrainReport { finished: drain.finished, abandoned: Vec::new(), took };
-            let _ = drain.reply.send(report);
-        }
-    }
-
-    /// The drain's time is over.
-    fn abandon(&mut self) {
-        let Some(drain) = self.drain.take() else { return };
-        let abandoned = self.cancel_all("the server's drain came to its deadline (server.drain)");
+    /// Cancels what is left, and says so to whoever has asked for a drain.
+    fn abandon(&mut self, why: &str) {
+        let abandoned = self.cancel_all(why);
         self.out.send(&mut self.batch);
-        let took = drain.since.elapsed();
-        let _ = drain.reply.send(DrainReport { finished: drain.finished, abandoned, took });
+        if let Some(drain) = self.drain.take() {
+            drain.end(abandoned);
+        }
     }
 
     /// Cancels every call, tells its caller, and gives its name.
@@ -562,18 +582,18 @@ impl ServerActor {
             }
         }
         for ((peer, id), stage) in self.sessions.drain_calls() {
-            let failure = match stage {
-                Stage::Waiting { .. } => Failure::new(Reason::Draining, why),
+            let (one_way, failure) = match stage {
+                Stage::Waiting { one_way, .. } => (one_way, Failure::new(Reason::Draining, why)),
                 Stage::Running(running) => {
                     let context = &running.context;
                     abandoned.push(format!("{}.{}", context.service(), context.method()));
                     context.cancel();
                     running.abort.abort();
                     self.services[running.service].admission.finished();
-                    Failure::new(Reason::Abandoned, why)
+                    (running.one_way, Failure::new(Reason::Abandoned, why))
                 }
             };
-            self.fail((peer, id), failure);
+            self.reply((peer, id), one_way, Err(failure));
         }
         abandoned
     }
@@ -731,13 +751,29 @@ impl Handler<Serve> for ServerActor {
 impl Handler<DrainServer> for ServerActor {
     type Result = ();
 
+    /// A drain that is asked for during another joins it; the earlier deadline holds.
     fn handle(&mut self, DrainServer(within, reply): DrainServer, ctx: &mut Context<Self>) {
+        self.draining = true;
         self.announce(ServerState::Draining);
-        self.drain = Some(Drain { since: Instant::now(), finished: 0, reply });
-        ctx.run_later(within, |this, ctx| {
-            this.abandon();
+        let within = within.min(LONGEST);
+        let until = Instant::now() + within;
+        let mut replies = vec![reply];
+        let (mut since, mut finished) = (Instant::now(), 0);
+        if let Some(drain) = self.drain.take() {
+            if drain.until <= until {
+                let joined = drain.replies.into_iter().chain(replies).collect();
+                self.drain = Some(Drain { replies: joined, ..drain });
+                return self.settle(ctx);
+            }
+            ctx.cancel_future(drain.timer);
+            (since, finished) = (drain.since, drain.finished);
+            replies.extend(drain.replies);
+        }
+        let timer = ctx.run_later(within, |this, ctx| {
+            this.abandon("the server's drain came to its deadline (server.drain)");
             this.settle(ctx);
         });
+        self.drain = Some(Drain { since, finished, until, timer, replies });
         self.settle(ctx);
     }
 }
@@ -746,7 +782,8 @@ impl Handler<CloseServer> for ServerActor {
     type Result = ();
 
     fn handle(&mut self, _: CloseServer, ctx: &mut Context<Self>) {
-        self.cancel_all("the server was closed");
+        self.draining = true;
+        self.abandon("the server was closed");
         self.announce(ServerState::Gone);
         self.out.send(&mut self.batch);
         ctx.stop();

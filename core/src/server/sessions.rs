@@ -30,7 +30,7 @@ pub(crate) struct Session {
 #[derive(Debug)]
 pub(crate) enum Stage {
     /// It waits for its turn at the service in this place of the server's table.
-    Waiting { service: usize },
+    Waiting { service: usize, one_way: bool },
     /// Its handler is a task of its own.
     Running(Running),
 }
@@ -39,6 +39,7 @@ pub(crate) enum Stage {
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) service: usize,
+    pub(crate) one_way: bool,
     pub(crate) context: Context,
     pub(crate) abort: tokio::task::AbortHandle,
 }

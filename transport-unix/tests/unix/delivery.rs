@@ -161,7 +161,8 @@ fn a_frame_to_nobody_comes_back_if_it_is_a_call() {
         client.send(peer, answer(1, 1)).await;
         client.send(peer, Frame::Cancel { id: CallId(1) }).await;
         client.send(PeerId(999), call(2, 1)).await;
-        let Inbound::Undelivered { id: CallId(2), written: false, reason } = client.next().await
+        let Inbound::Undelivered { id: CallId(2), written: false, reason, .. } =
+            client.next().await
         else {
             panic!();
         };
@@ -187,7 +188,8 @@ fn calls_beyond_a_peers_share_come_back_and_others_go_on() {
         let reason = loop {
             client.send(stuck, call(sent, 10_000)).await;
             sent += 1;
-            if let Some(Inbound::Undelivered { id, written, reason }) = client.so_far().await.pop()
+            if let Some(Inbound::Undelivered { id, written, reason, .. }) =
+                client.so_far().await.pop()
             {
                 assert!(id == CallId(sent - 1) && !written);
                 break reason;
