@@ -14,22 +14,29 @@ use crate::closed_loop::{Client, drive};
 use crate::lifeline::Ready;
 use crate::load::Load;
 
-/// A service of one method.
-#[farcall::service]
-pub(crate) trait Echo {
+/// The service as its server sees it: the payload is given, and given back.
+#[farcall::service(name = "echo")]
+trait Echo {
     /// Answers with the payload.
-    async fn echo(&self, payload: &[u8]) -> Vec<u8>;
+    async fn echo(&self, payload: Vec<u8>) -> Vec<u8>;
 }
 
 struct Server;
 
 impl Echo for Server {
-    async fn echo(&self, payload: &[u8]) -> Vec<u8> {
-        payload.to_vec()
+    async fn echo(&self, payload: Vec<u8>) -> Vec<u8> {
+        payload
     }
 }
 
-impl Client for EchoClient {
+/// The same service as its clients see it: the payload is lent.
+#[farcall::service(name = "echo")]
+trait LentEcho {
+    /// Answers with the payload.
+    async fn echo(&self, payload: &[u8]) -> Vec<u8>;
+}
+
+impl Client for LentEchoClient {
     type Reply = Vec<u8>;
 
     async fn call(&mut self, payload: &[u8]) -> anyhow::Result<Vec<u8>> {
@@ -63,7 +70,7 @@ impl Peer for FarcallUnix {
     fn load(&self, socket: &Path, load: &Load) -> anyhow::Result<()> {
         farcall::block_on(async {
             let node = open(socket).await?;
-            drive(EchoClient::new(&node), load).await
+            drive(LentEchoClient::new(&node), load).await
         })
     }
 
@@ -72,7 +79,7 @@ impl Peer for FarcallUnix {
             let mut nodes = Vec::with_capacity(connections);
             for _ in 0..connections {
                 let node = open(socket).await?;
-                let reply = EchoClient::new(&node).call(b"hello").await?;
+                let reply = LentEchoClient::new(&node).call(b"hello").await?;
                 ensure!(reply == b"hello", "the server answered with other bytes than it was sent");
                 nodes.push(node);
             }
