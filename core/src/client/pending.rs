@@ -92,11 +92,13 @@ enum Place {
 
 /// Most calls have none, and are spared the comparison of all there could be.
 fn options(new: &NewCall, retries: u8) -> Option<Box<CallOptions>> {
-    if !new.one_way && retries == 0 && new.headers.is_empty() {
+    // A handler that makes a one-way call does not wait for it.
+    let nested = new.inherited.is_some() && !new.one_way;
+    if !new.one_way && !nested && retries == 0 && new.headers.is_empty() {
         return None;
     }
     let (one_way, attempt, headers) = (new.one_way, retries, new.headers.clone());
-    Some(Box::new(CallOptions { one_way, attempt, headers, ..CallOptions::default() }))
+    Some(Box::new(CallOptions { one_way, attempt, headers, nested, ..CallOptions::default() }))
 }
 
 impl Call {

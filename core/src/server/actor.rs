@@ -9,7 +9,7 @@ use bytes::Bytes;
 use compact_str::CompactString;
 use tokio::sync::oneshot;
 
-use super::admission::{Admission, Admitted};
+use super::admission::{Admission, Admitted, Lane};
 use super::handler::{Begun, begin};
 use super::sessions::{CallKey, Running, Sessions, Stage};
 use super::{ClientStatus, DrainReport, NodeStatus, ServiceStatus};
@@ -75,6 +75,10 @@ struct Waiting {
 impl Waiting {
     fn key(&self) -> CallKey {
         (self.caller.peer, self.call.id)
+    }
+
+    fn lane(&self) -> Lane {
+        Lane::new(self.call.is_nested())
     }
 }
 
@@ -247,20 +251,25 @@ impl ServerActor {
         };
         let deadline = now + call.time_left.min(LONGEST);
         let waiting = Waiting { caller, method, call, deadline };
-        match self.services[at].admission.admit() {
+        let lane = waiting.lane();
+        match self.services[at].admission.admit(peer, lane, now) {
             Admitted::Run => self.run(at, waiting),
-            Admitted::Wait => {
-                self.services[at].admission.wait(compact(waiting));
-                self.sessions.put(key, Stage::Waiting { service: at, one_way });
+            Admitted::Wait { instead_of } => {
+                if let Some(displaced) = instead_of
+                    && self.sessions.take(displaced.key()).is_some()
+                {
+                    let busy = Err(self.busy(at, now));
+                    self.reply(displaced.key(), displaced.call.is_one_way(), busy);
+                }
+                let ticket = self.services[at].admission.wait(peer, lane, compact(waiting));
+                self.sessions.put(key, Stage::Waiting { service: at, one_way, ticket });
                 self.watch_deadline(key, deadline);
             }
-            Admitted::Busy { retry_after } => {
-                self.reply(key, one_way, Err(self.busy(at, retry_after)));
-            }
+            Admitted::Busy => self.reply(key, one_way, Err(self.busy(at, now))),
         }
     }
 
-    fn busy(&self, at: usize, retry_after: Duration) -> Failure {
+    fn busy(&self, at: usize, now: Instant) -> Failure {
         let served = &self.services[at];
         let (running, waiting) = (served.admission.running(), served.admission.waiting());
         let mut failure = Failure::new(
@@ -271,7 +280,7 @@ impl ServerActor {
                 served.scope.server
             ),
         );
-        failure.retry_after = Some(retry_after);
+        failure.retry_after = Some(served.admission.retry_after(now));
         failure
     }
 
@@ -317,7 +326,7 @@ impl ServerActor {
     fn run(&mut self, at: usize, first: Waiting) {
         let mut next = Some(first);
         while let Some(waiting) = next.take() {
-            let key = waiting.key();
+            let (key, lane) = (waiting.key(), waiting.lane());
             let Waiting { caller, method, call, deadline } = waiting;
             let call = *call;
             let one_way = call.is_one_way();
@@ -334,7 +343,7 @@ impl ServerActor {
             match begin(&*served.service, method, Params::new(call.params), context.clone()) {
                 Begun::Done(outcome) => {
                     self.reply(key, one_way, outcome);
-                    next = self.next(at);
+                    next = self.next(at, lane);
                 }
                 Begun::Pending(handler) => {
                     let ended = self.ended.clone();
@@ -344,7 +353,7 @@ impl ServerActor {
                         let _ = ended.push(Ended { key, one_way, outcome });
                     });
                     let abort = task.abort_handle();
-                    let running = Running { service: at, one_way, context, abort };
+                    let running = Running { service: at, lane, one_way, context, abort };
                     self.sessions.put(key, Stage::Running(running));
                     self.watch_deadline(key, deadline);
                 }
@@ -354,12 +363,13 @@ impl ServerActor {
 
     /// A running call has ended: the one whose turn it is now. Those whose client is gone have no
     /// turn, nor those whose time is over.
-    fn next(&mut self, at: usize) -> Option<Waiting> {
+    fn next(&mut self, at: usize, mut lane: Lane) -> Option<Waiting> {
         if let Some(drain) = &mut self.drain {
             drain.finished += 1;
         }
         loop {
-            let next = self.services[at].admission.finished()?;
+            let next = self.services[at].admission.finished(lane)?;
+            lane = next.lane();
             if self.sessions.take(next.key()).is_none() {
                 continue;
             }
@@ -378,8 +388,8 @@ impl ServerActor {
     }
 
     /// A call's place is free.
-    fn free(&mut self, at: usize) {
-        if let Some(next) = self.next(at) {
+    fn free(&mut self, at: usize, lane: Lane) {
+        if let Some(next) = self.next(at, lane) {
             self.run(at, next);
         }
     }
@@ -387,20 +397,19 @@ impl ServerActor {
     /// Ends a call whose outcome nobody wants, wherever it stands.
     fn cancel(&mut self, key: CallKey) {
         if let Some(stage) = self.sessions.take(key) {
-            self.cancel_stage(key, stage);
+            self.cancel_stage(stage);
         }
     }
 
-    fn cancel_stage(&mut self, key: CallKey, stage: Stage) {
+    fn cancel_stage(&mut self, stage: Stage) {
         match stage {
-            Stage::Waiting { service, .. } => {
-                let admission = &mut self.services[service].admission;
-                admission.remove(|waiting| waiting.key() == key);
+            Stage::Waiting { service, ticket, .. } => {
+                self.services[service].admission.remove(ticket);
             }
             Stage::Running(running) => {
                 running.context.cancel();
                 running.abort.abort();
-                self.free(running.service);
+                self.free(running.service, running.lane);
             }
         }
     }
@@ -418,7 +427,7 @@ impl ServerActor {
                 }
             };
             self.reply(key, one_way, Err(failure));
-            self.cancel_stage(key, stage);
+            self.cancel_stage(stage);
         }
     }
 
@@ -589,7 +598,7 @@ impl ServerActor {
                     abandoned.push(format!("{}.{}", context.service(), context.method()));
                     context.cancel();
                     running.abort.abort();
-                    self.services[running.service].admission.finished();
+                    self.services[running.service].admission.finished(running.lane);
                     (running.one_way, Failure::new(Reason::Abandoned, why))
                 }
             };
@@ -614,8 +623,8 @@ impl ServerActor {
                 self.sessions.peer_up(caller, limit);
             }
             ServerInbound::PeerDown(peer) => {
-                for (id, stage) in self.sessions.peer_down(peer) {
-                    self.cancel_stage((peer, id), stage);
+                for (_, stage) in self.sessions.peer_down(peer) {
+                    self.cancel_stage(stage);
                 }
             }
             ServerInbound::Serving(service, result) => self.serving(&service, result),
@@ -718,7 +727,7 @@ impl StreamHandler<Vec<Ended>> for ServerActor {
             // A call that was cancelled after its handler's last step has no place here any more.
             if let Some(running) = self.sessions.take_running(key) {
                 self.reply(key, one_way, outcome);
-                self.free(running.service);
+                self.free(running.service, running.lane);
             }
         }
         self.settle(ctx);
