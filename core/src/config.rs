@@ -101,9 +101,11 @@ pub struct ServerConfig {
     /// The server id, which a restarted server takes up again. Generated at each start if it is
     /// absent.
     pub id: Option<Name>,
-    /// How many calls run at once: 256, from 1 to 65536.
+    /// How many calls run at once: 256, from 1 to 65536. Calls that other handlers make and wait for
+    /// may run beyond it, an eighth of it or one: it bounds the load and is no lock.
     pub concurrency: usize,
     /// How many calls wait for their turn before callers are told *busy*: 1024, from 0 to 1000000.
+    /// Clients that wait share it; calls of other handlers may exceed it by as many as above.
     pub backlog: usize,
     /// How long running calls may take to finish when the server is told to stop: 10 s, at most 24
     /// h.

@@ -458,6 +458,7 @@ fn options(json: &Json) -> CallOptions {
             expires_in: micros(&task["expires_in"]),
             detached: task["detached"] == true,
         }),
+        nested: json["nested"] == true,
     }
 }
 

@@ -100,11 +100,14 @@ enum Place {
 /// Most calls have none, and are spared the comparison of all there could be.
 fn options(new: &NewCall, retries: u8) -> Option<Box<CallOptions>> {
     let Streams { arguments: streams, credit } = new.streams;
-    if !new.one_way && retries == 0 && new.headers.is_empty() && streams == 0 && credit == 0 {
+    // A handler that makes a one-way call does not wait for it.
+    let nested = new.inherited.is_some() && !new.one_way;
+    let plain = !new.one_way && !nested && retries == 0 && new.headers.is_empty();
+    if plain && streams == 0 && credit == 0 {
         return None;
     }
     let (one_way, attempt, headers) = (new.one_way, retries, new.headers.clone());
-    Some(Box::new(CallOptions { one_way, attempt, headers, streams, credit, task: None }))
+    Some(Box::new(CallOptions { one_way, nested, attempt, headers, streams, credit, task: None }))
 }
 
 impl Call {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use compact_str::CompactString;
 use tokio::sync::oneshot;
 
+use super::admission::Lane;
 use super::calls::{Arrival, Calls, Waiting};
 use super::drain::Drain;
 use super::handler::{Begun, begin};
@@ -163,14 +164,17 @@ impl ServerActor {
             Err(failure) => return self.refuse(key, one_way, failure),
         };
         let deadline = now + call.time_left.min(LONGEST);
-        match self.calls.arrive(at, Waiting { caller, method, call, deadline }) {
+        match self.calls.arrive(at, Waiting { caller, method, call, deadline }, now) {
             Arrival::Run(call) => self.run(at, call),
-            Arrival::Waits => {}
-            Arrival::Busy(retry_after) => self.refuse(key, one_way, self.busy(at, retry_after)),
+            Arrival::Waits { instead_of: None } => {}
+            Arrival::Waits { instead_of: Some(other) } => {
+                self.refuse(other.key(), other.call.is_one_way(), self.busy(at, now));
+            }
+            Arrival::Busy => self.refuse(key, one_way, self.busy(at, now)),
         }
     }
 
-    fn busy(&self, at: usize, retry_after: Duration) -> Failure {
+    fn busy(&self, at: usize, now: Instant) -> Failure {
         let (running, waiting) = self.calls.load(at);
         let mut failure = Failure::new(
             Reason::Busy,
@@ -180,7 +184,7 @@ impl ServerActor {
                 self.services.at(at).scope.server
             ),
         );
-        failure.retry_after = Some(retry_after);
+        failure.retry_after = Some(self.calls.retry_after(at, now));
         failure
     }
 
@@ -188,7 +192,7 @@ impl ServerActor {
     fn run(&mut self, at: usize, first: Waiting) {
         let mut next = Some(first);
         while let Some(waiting) = next.take() {
-            let key = waiting.key();
+            let (key, lane) = (waiting.key(), waiting.lane());
             let Waiting { caller, method, call, deadline } = waiting;
             let call = *call;
             let one_way = call.is_one_way();
@@ -207,7 +211,7 @@ impl ServerActor {
             match begin(&*served.service, method.at, Params::new(call.params), context.clone()) {
                 Begun::Done(outcome) => {
                     self.reply(key, one_way, method.streams, outcome);
-                    next = self.next(at);
+                    next = self.next(at, lane);
                 }
                 Begun::Pending(handler) => {
                     if options.streams > 0 {
@@ -222,7 +226,7 @@ impl ServerActor {
                     });
                     let abort = task.abort_handle();
                     let streams = method.streams;
-                    let running = Running { service: at, one_way, streams, context, abort };
+                    let running = Running { service: at, lane, one_way, streams, context, abort };
                     self.calls.started(key, running, deadline);
                 }
             }
@@ -247,12 +251,13 @@ impl ServerActor {
     }
 
     /// A running call has ended: the one whose turn it is now. Those whose time is over have none.
-    fn next(&mut self, at: usize) -> Option<Waiting> {
+    fn next(&mut self, at: usize, mut lane: Lane) -> Option<Waiting> {
         if let Some(drain) = &mut self.drain {
             drain.finished += 1;
         }
         loop {
-            let next = self.calls.next(at)?;
+            let next = self.calls.next(at, lane)?;
+            lane = next.lane();
             if next.deadline > Instant::now() {
                 return Some(next);
             }
@@ -262,8 +267,8 @@ impl ServerActor {
     }
 
     /// A call's place is free.
-    fn free(&mut self, at: usize) {
-        if let Some(next) = self.next(at) {
+    fn free(&mut self, at: usize, lane: Lane) {
+        if let Some(next) = self.next(at, lane) {
             self.run(at, next);
         }
     }
@@ -272,7 +277,7 @@ impl ServerActor {
     fn end(&mut self, stage: Stage) {
         if let Stage::Running(running) = stage {
             running.stop();
-            self.free(running.service);
+            self.free(running.service, running.lane);
         }
     }
 
@@ -305,7 +310,7 @@ impl ServerActor {
             FromHandler::Ended(outcome) => {
                 if let Some(running) = self.calls.take_running(key) {
                     self.reply(key, running.one_way, running.streams, outcome);
-                    self.free(running.service);
+                    self.free(running.service, running.lane);
                 }
             }
             FromHandler::Break(failure) => {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::admission::{Admission, Admitted};
+use super::admission::{Admission, Admitted, Lane};
 use super::services::Method;
 use super::sessions::{Running, Sessions, Stage};
 use crate::context::Caller;
@@ -46,10 +46,10 @@ pub(super) struct Waiting {
 pub(super) enum Arrival {
     /// It is to run now.
     Run(Waiting),
-    /// It waits.
-    Waits,
-    /// It is refused; this is when it is worth trying again.
-    Busy(Duration),
+    /// It waits, if need be instead of another, which is refused now.
+    Waits { instead_of: Option<Waiting> },
+    /// It is refused.
+    Busy,
 }
 
 /// Parameters below this are copied when their call has to wait.
@@ -58,6 +58,10 @@ const COMPACT_BELOW: usize = 4096;
 impl Waiting {
     pub(super) fn key(&self) -> CallKey {
         (self.caller.peer, self.call.id)
+    }
+
+    pub(super) fn lane(&self) -> Lane {
+        Lane::new(self.call.is_nested())
     }
 
     /// Readies a call for waiting: a small one is not to keep the large buffer alive in which it
@@ -87,17 +91,25 @@ impl Calls {
         self.desks.iter().all(|desk| desk.running() == 0 && desk.waiting() == 0)
     }
 
+    /// When a call that is refused is worth trying again.
+    pub(super) fn retry_after(&self, service: usize, now: Instant) -> Duration {
+        self.desks[service].retry_after(now)
+    }
+
     /// A call has come for the service in this place.
-    pub(super) fn arrive(&mut self, service: usize, call: Waiting) -> Arrival {
-        match self.desks[service].admit() {
+    pub(super) fn arrive(&mut self, service: usize, call: Waiting, now: Instant) -> Arrival {
+        let (key, lane) = (call.key(), call.lane());
+        match self.desks[service].admit(key.0, lane, now) {
             Admitted::Run => Arrival::Run(call),
-            Admitted::Busy { retry_after } => Arrival::Busy(retry_after),
-            Admitted::Wait => {
-                let (key, one_way) = (call.key(), call.call.is_one_way());
+            Admitted::Busy => Arrival::Busy,
+            Admitted::Wait { instead_of } => {
+                // One whose client is gone hears of nothing.
+                let instead_of = instead_of.filter(|it| self.sessions.take(it.key()).is_some());
+                let one_way = call.call.is_one_way();
                 self.watch(key, call.deadline);
-                self.desks[service].wait(call.compact());
-                self.sessions.put(key, Stage::Waiting { service, one_way });
-                Arrival::Waits
+                let ticket = self.desks[service].wait(key.0, lane, call.compact());
+                self.sessions.put(key, Stage::Waiting { service, one_way, ticket });
+                Arrival::Waits { instead_of }
             }
         }
     }
@@ -116,9 +128,10 @@ impl Calls {
 
     /// A handler that was let run is done, or has been ended: the call whose turn it is now. It may
     /// have come too late, which the caller of this looks at.
-    pub(super) fn next(&mut self, service: usize) -> Option<Waiting> {
+    pub(super) fn next(&mut self, service: usize, mut lane: Lane) -> Option<Waiting> {
         loop {
-            let next = self.desks[service].finished()?;
+            let next = self.desks[service].finished(lane)?;
+            lane = next.lane();
             // One whose client is gone has no turn.
             if self.sessions.take(next.key()).is_some() {
                 return Some(next);
@@ -129,7 +142,7 @@ impl Calls {
     /// Takes a call out, wherever it stands.
     pub(super) fn take(&mut self, key: CallKey) -> Option<Stage> {
         let stage = self.sessions.take(key)?;
-        self.left(key, &stage);
+        self.left(&stage);
         Some(stage)
     }
 
@@ -151,16 +164,16 @@ impl Calls {
     /// The session is over: takes its calls out.
     pub(super) fn peer_down(&mut self, peer: PeerId) -> Vec<Stage> {
         let calls = self.sessions.peer_down(peer);
-        let calls = calls.into_iter().map(|(id, stage)| {
-            self.left((peer, id), &stage);
+        let calls = calls.into_iter().map(|(_, stage)| {
+            self.left(&stage);
             stage
         });
         calls.collect()
     }
 
-    fn left(&mut self, key: CallKey, stage: &Stage) {
-        if let Stage::Waiting { service, .. } = stage {
-            self.desks[*service].remove(|waiting| waiting.key() == key);
+    fn left(&mut self, stage: &Stage) {
+        if let Stage::Waiting { service, ticket, .. } = stage {
+            self.desks[*service].remove(*ticket);
         }
     }
 
@@ -172,7 +185,7 @@ impl Calls {
         let calls = self.sessions.drain_calls();
         for (_, stage) in &calls {
             if let Stage::Running(running) = stage {
-                self.desks[running.service].finished();
+                self.desks[running.service].finished(running.lane);
             }
         }
         (names, calls)

@@ -3,6 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
+use super::admission::{Lane, Ticket};
 use crate::context::{Caller, Context};
 use crate::stream::CallKey;
 use crate::table::Table;
@@ -28,7 +29,7 @@ pub(crate) struct Session {
 #[derive(Debug)]
 pub(crate) enum Stage {
     /// It waits for its turn at the service in this place of the server's table.
-    Waiting { service: usize, one_way: bool },
+    Waiting { service: usize, one_way: bool, ticket: Ticket },
     /// Its handler is a task of its own.
     Running(Running),
 }
@@ -37,6 +38,8 @@ pub(crate) enum Stage {
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) service: usize,
+    /// The lane whose place it has.
+    pub(crate) lane: Lane,
     pub(crate) one_way: bool,
     /// Its results are a stream.
     pub(crate) streams: bool,
