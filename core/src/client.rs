@@ -11,6 +11,7 @@ mod dynamic;
 mod pending;
 mod routes;
 mod submission;
+mod watch;
 mod window;
 
 pub(crate) use actor::{ClientActor, ClientFrames, ClientInbound, Close, Count, Listing};

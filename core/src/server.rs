@@ -9,6 +9,7 @@ mod admission;
 mod handler;
 mod sessions;
 mod status;
+mod watch;
 
 pub(crate) use actor::{CloseServer, DrainServer, Serve, ServerActor, ServerFrames, ServerInbound};
 

@@ -12,6 +12,7 @@ use compact_str::CompactString;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
+use super::watch::{Watch, pass_on_trace};
 use super::{NewCall, Reply, Submission, Submissions, Target};
 use crate::context::inherited_deadline;
 use crate::error::{CallError, MethodError};
@@ -79,6 +80,8 @@ impl<E: DeserializeOwned + 'static> Ending for MethodError<E> {
 pub struct Call<T, X = CallError> {
     state: State,
     about: About,
+    /// Whoever listens, from the first poll to the end.
+    watch: Option<Box<Watch>>,
     decode: fn(&[u8]) -> Result<T, ValueError>,
     ending: PhantomData<fn() -> X>,
 }
@@ -126,7 +129,7 @@ impl<T, X: Ending> Call<T, X> {
             headers: Headers::new(),
         };
         let about = About { node, service, method, idempotent: traits.idempotent };
-        Call { state: State::Built(built), about, decode, ending: PhantomData }
+        Call { state: State::Built(built), about, watch: None, decode, ending: PhantomData }
     }
 
     fn option(mut self, set: impl FnOnce(&mut Built)) -> Self {
@@ -169,7 +172,7 @@ impl<T, X: Ending> Call<T, X> {
     pub fn notify(mut self) -> Notify {
         let state = std::mem::replace(&mut self.state, State::Done);
         let about = self.about.clone();
-        Notify(Call { state, about, decode: |_| Ok(()), ending: PhantomData })
+        Notify(Call { state, about, watch: None, decode: |_| Ok(()), ending: PhantomData })
     }
 
     fn poll_with(&mut self, one_way: bool, cx: &mut TaskContext<'_>) -> Poll<Result<T, X>> {
@@ -177,6 +180,7 @@ impl<T, X: Ending> Call<T, X> {
             && let Err(failure) = self.submit(one_way)
         {
             self.state = State::Done;
+            self.ended(Err(&failure));
             return Poll::Ready(Err(self.about.error(failure).into()));
         }
         let State::Sent { outcome, .. } = &mut self.state else {
@@ -185,21 +189,40 @@ impl<T, X: Ending> Call<T, X> {
         let reply = ready!(Pin::new(outcome).poll(cx));
         self.state = State::Done;
         Poll::Ready(match reply {
-            Ok(Ok(value)) => {
-                (self.decode)(&value).map_err(|error| self.about.misfit(&error).into())
+            Ok(Ok(value)) => match (self.decode)(&value) {
+                Ok(decoded) => {
+                    self.ended(Ok(value.len()));
+                    Ok(decoded)
+                }
+                Err(error) => {
+                    let misfit = misfit(&error);
+                    self.ended(Err(&misfit));
+                    Err(self.about.error(misfit).into())
+                }
+            },
+            Ok(Err(failure)) => {
+                self.ended(Err(&failure));
+                Err(self.about.ending(failure))
             }
-            Ok(Err(failure)) => Err(self.about.ending(failure)),
             // The actor is gone without a word: the node was torn down under the call.
             Err(_) => {
                 let lost = Failure::new(Reason::ServerLost, "the node was closed during the call");
+                self.ended(Err(&lost));
                 Err(self.about.error(lost).into())
             }
         })
     }
 
+    /// Tells whoever listens how the call ended.
+    fn ended(&mut self, outcome: Result<usize, &Failure>) {
+        if let Some(watch) = self.watch.take() {
+            watch.end(outcome);
+        }
+    }
+
     /// Hands the call over to the client actor.
     fn submit(&mut self, one_way: bool) -> Result<(), Failure> {
-        let State::Built(built) = std::mem::replace(&mut self.state, State::Done) else {
+        let State::Built(mut built) = std::mem::replace(&mut self.state, State::Done) else {
             unreachable!("asked for by the only caller");
         };
         let config = self.about.node.config();
@@ -209,6 +232,14 @@ impl<T, X: Ending> Call<T, X> {
         };
         let wait = built.wait_for_server.unwrap_or(config.client.wait_for_server);
         names_fit(&self.about.service, &self.about.method)?;
+        if !matches!(built.target, Target::Core(_)) {
+            let arguments = built.params.as_ref().map_or(0, Bytes::len);
+            self.watch = self.about.watch(arguments, one_way);
+            match &mut self.watch {
+                Some(watch) => watch.outgoing(&mut built.headers)?,
+                None => pass_on_trace(&mut built.headers),
+            }
+        }
         if !built.headers.is_empty() {
             headers_fit(&built.headers)?;
         }
@@ -281,11 +312,9 @@ impl About {
         CallError::new(failure, self.service.clone(), self.method.clone(), self.idempotent)
     }
 
-    fn misfit(&self, error: &ValueError) -> CallError {
-        self.error(Failure::new(
-            Reason::WrongResult,
-            format!("the method ran, but its result is not of the expected type: {error}"),
-        ))
+    fn watch(&self, arguments: usize, one_way: bool) -> Option<Box<Watch>> {
+        let (chain, meters) = (self.node.interceptors(), self.node.meters());
+        Watch::begin(chain, meters, &self.service, &self.method, arguments, one_way)
     }
 
     fn ending<X: Ending>(&self, failure: Failure) -> X {
@@ -308,6 +337,13 @@ impl About {
             None => self.error(failure).into(),
         }
     }
+}
+
+fn misfit(error: &ValueError) -> Failure {
+    Failure::new(
+        Reason::WrongResult,
+        format!("the method ran, but its result is not of the expected type: {error}"),
+    )
 }
 
 // Nothing in a call refers to itself.

@@ -12,11 +12,13 @@ use tokio::sync::oneshot;
 use super::admission::{Admission, Admitted};
 use super::handler::{Begun, begin};
 use super::sessions::{CallKey, Running, Sessions, Stage};
+use super::watch::Watch;
 use super::{ClientStatus, DrainReport, NodeStatus, ServiceStatus};
 use crate::context::{Caller, Context as CallContext, Serving};
 use crate::deadlines::{Deadlines, LONGEST};
 use crate::nearest::nearest_few;
 use crate::node::{Node, Outlet};
+use crate::observe::{self, ServedMeters};
 use crate::params::Params;
 use crate::queue::{Sender, queue};
 use crate::service::{Descriptor, IntoService, Outcome, Service};
@@ -54,6 +56,7 @@ struct Served {
     scope: Rc<Serving>,
     announcement: Announcement,
     admission: Admission<Waiting>,
+    meters: ServedMeters,
 }
 
 struct Opening {
@@ -159,6 +162,9 @@ impl ServerActor {
     /// Sends what this turn brought, and sees to the next deadline.
     fn settle(&mut self, ctx: &mut Context<Self>) {
         self.out.send(&mut self.batch);
+        for served in &mut self.services {
+            served.meters.load(served.admission.running(), served.admission.waiting());
+        }
         if self.is_idle()
             && let Some(drain) = self.drain.take()
         {
@@ -188,8 +194,17 @@ impl ServerActor {
         self.batch.push(Outbound::Frame { to, frame, confirm: false, settles: None });
     }
 
-    fn reply(&mut self, (peer, id): CallKey, one_way: bool, outcome: Outcome) {
+    fn reply(
+        &mut self,
+        (peer, id): CallKey,
+        one_way: bool,
+        outcome: Outcome,
+        watch: Option<Box<Watch>>,
+    ) {
         if one_way {
+            if let Some(watch) = watch {
+                watch.done(&outcome);
+            }
             return;
         }
         let frame = match outcome {
@@ -217,6 +232,9 @@ impl ServerActor {
                 Frame::Failure { id, failure: Box::new(bounded(failure, limit)) }
             }
         };
+        if let Some(watch) = watch {
+            watch.sent(&frame);
+        }
         self.send(peer, frame);
     }
 
@@ -243,21 +261,35 @@ impl ServerActor {
         let one_way = call.is_one_way();
         let (at, method) = match self.find(&call) {
             Ok(found) => found,
-            Err(failure) => return self.reply(key, one_way, Err(failure)),
+            Err(failure) => {
+                self.count_refusal(&call, failure.reason);
+                return self.reply(key, one_way, Err(failure), None);
+            }
         };
         let deadline = now + call.time_left.min(LONGEST);
-        let waiting = Waiting { caller, method, call, deadline };
-        match self.services[at].admission.admit() {
-            Admitted::Run => self.run(at, waiting),
-            Admitted::Wait => {
-                self.services[at].admission.wait(compact(waiting));
-                self.sessions.put(key, Stage::Waiting { service: at, one_way });
-                self.watch_deadline(key, deadline);
-            }
-            Admitted::Busy { retry_after } => {
-                self.reply(key, one_way, Err(self.busy(at, retry_after)));
-            }
+        let served = &mut self.services[at];
+        let admitted = served.admission.admit();
+        if let Admitted::Busy { retry_after } = admitted {
+            self.count_refusal(&call, Reason::Busy);
+            return self.reply(key, one_way, Err(self.busy(at, retry_after)), None);
         }
+        let meters = served.meters.method(method, &call.method);
+        let watch = meters.map(|meters| Watch::arrived(meters, now, one_way));
+        let waiting = Waiting { caller, method, call, deadline };
+        if admitted == Admitted::Run {
+            return self.run(at, waiting, watch);
+        }
+        served.admission.wait(compact(waiting));
+        self.sessions.put(key, Stage::Waiting { service: at, one_way, watch });
+        self.watch_deadline(key, deadline);
+    }
+
+    /// Counts a call that is refused before it is anybody's turn.
+    fn count_refusal(&self, call: &CallFrame, reason: Reason) {
+        let served = self.service(&call.service).ok().map(|at| &self.services[at]);
+        let method = served.filter(|served| served.methods.contains_key(&call.method));
+        let service = served.map(|served| &*served.scope.service);
+        observe::refused(service, method.map(|_| &*call.method), reason);
     }
 
     fn busy(&self, at: usize, retry_after: Duration) -> Failure {
@@ -314,15 +346,17 @@ impl ServerActor {
     }
 
     /// Runs a call that was admitted, and those that its end lets run.
-    fn run(&mut self, at: usize, first: Waiting) {
-        let mut next = Some(first);
-        while let Some(waiting) = next.take() {
+    fn run(&mut self, at: usize, first: Waiting, watch: Option<Box<Watch>>) {
+        let mut next = Some((first, watch));
+        while let Some((waiting, watch)) = next.take() {
             let key = waiting.key();
             let Waiting { caller, method, call, deadline } = waiting;
             let call = *call;
             let one_way = call.is_one_way();
             let options = call.options.map(|options| *options).unwrap_or_default();
             let served = &self.services[at];
+            let service = &served.scope.service;
+            let span = observe::server_span(service, &call.method, &caller, &options.headers);
             let context = CallContext::new(
                 Rc::clone(&served.scope),
                 caller,
@@ -330,10 +364,16 @@ impl ServerActor {
                 options.headers,
                 deadline,
                 options.attempt,
+                span,
             );
-            match begin(&*served.service, method, Params::new(call.params), context.clone()) {
+            if served.service.__intercepted() {
+                context.intercepted();
+            }
+            let begun = begin(&*served.service, method, Params::new(call.params), context.clone());
+            let watch = Watch::begun(watch, &context, one_way);
+            match begun {
                 Begun::Done(outcome) => {
-                    self.reply(key, one_way, outcome);
+                    self.reply(key, one_way, outcome, watch);
                     next = self.next(at);
                 }
                 Begun::Pending(handler) => {
@@ -344,7 +384,7 @@ impl ServerActor {
                         let _ = ended.push(Ended { key, one_way, outcome });
                     });
                     let abort = task.abort_handle();
-                    let running = Running { service: at, one_way, context, abort };
+                    let running = Running { service: at, one_way, context, abort, watch };
                     self.sessions.put(key, Stage::Running(running));
                     self.watch_deadline(key, deadline);
                 }
@@ -354,20 +394,18 @@ impl ServerActor {
 
     /// A running call has ended: the one whose turn it is now. Those whose client is gone have no
     /// turn, nor those whose time is over.
-    fn next(&mut self, at: usize) -> Option<Waiting> {
+    fn next(&mut self, at: usize) -> Option<(Waiting, Option<Box<Watch>>)> {
         if let Some(drain) = &mut self.drain {
             drain.finished += 1;
         }
         loop {
             let next = self.services[at].admission.finished()?;
-            if self.sessions.take(next.key()).is_none() {
-                continue;
-            }
+            let Some(mut stage) = self.sessions.take(next.key()) else { continue };
             if next.deadline > Instant::now() {
-                return Some(next);
+                return Some((next, stage.watch()));
             }
             let expired = Failure::new(Reason::Expired, "the deadline came before its turn");
-            self.reply(next.key(), next.call.is_one_way(), Err(expired));
+            self.reply(next.key(), next.call.is_one_way(), Err(expired), stage.watch());
         }
     }
 
@@ -379,8 +417,8 @@ impl ServerActor {
 
     /// A call's place is free.
     fn free(&mut self, at: usize) {
-        if let Some(next) = self.next(at) {
-            self.run(at, next);
+        if let Some((next, watch)) = self.next(at) {
+            self.run(at, next, watch);
         }
     }
 
@@ -407,7 +445,8 @@ impl ServerActor {
 
     fn expire(&mut self, now: Instant) {
         while let Some(key) = self.deadlines.pop_due(now) {
-            let Some(stage) = self.sessions.take(key) else { continue };
+            let Some(mut stage) = self.sessions.take(key) else { continue };
+            let watch = stage.watch();
             let (one_way, failure) = match &stage {
                 Stage::Waiting { one_way, .. } => {
                     (*one_way, Failure::new(Reason::Expired, "the deadline came before its turn"))
@@ -417,7 +456,7 @@ impl ServerActor {
                     (running.one_way, Failure::new(Reason::DeadlineExceeded, message))
                 }
             };
-            self.reply(key, one_way, Err(failure));
+            self.reply(key, one_way, Err(failure), watch);
             self.cancel_stage(key, stage);
         }
     }
@@ -431,7 +470,7 @@ impl ServerActor {
                 Err(unknown(Reason::UnknownMethod, "query", subject, known))
             }
         };
-        self.reply((peer, id), false, outcome);
+        self.reply((peer, id), false, outcome, None);
     }
 
     fn status(&self) -> NodeStatus {
@@ -538,6 +577,7 @@ impl ServerActor {
                 let server = &self.node.config().server;
                 let admission = Admission::new(server.concurrency, server.backlog);
                 let _ = reply.send(Ok(announcement.clone()));
+                let meters = ServedMeters::new(name, descriptor.methods.len());
                 self.services.push(Served {
                     service,
                     descriptor,
@@ -545,6 +585,7 @@ impl ServerActor {
                     scope,
                     announcement,
                     admission,
+                    meters,
                 });
             }
         }
@@ -581,7 +622,8 @@ impl ServerActor {
                 abandoned.push(name);
             }
         }
-        for ((peer, id), stage) in self.sessions.drain_calls() {
+        for ((peer, id), mut stage) in self.sessions.drain_calls() {
+            let watch = stage.watch();
             let (one_way, failure) = match stage {
                 Stage::Waiting { one_way, .. } => (one_way, Failure::new(Reason::Draining, why)),
                 Stage::Running(running) => {
@@ -593,7 +635,7 @@ impl ServerActor {
                     (running.one_way, Failure::new(Reason::Abandoned, why))
                 }
             };
-            self.reply((peer, id), one_way, Err(failure));
+            self.reply((peer, id), one_way, Err(failure), watch);
         }
         abandoned
     }
@@ -717,7 +759,7 @@ impl StreamHandler<Vec<Ended>> for ServerActor {
         for Ended { key, one_way, outcome } in batch {
             // A call that was cancelled after its handler's last step has no place here any more.
             if let Some(running) = self.sessions.take_running(key) {
-                self.reply(key, one_way, outcome);
+                self.reply(key, one_way, outcome, running.watch);
                 self.free(running.service);
             }
         }

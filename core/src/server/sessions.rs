@@ -3,6 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
+use super::watch::Watch;
 use crate::context::{Caller, Context};
 use crate::table::Table;
 use crate::transport::PeerId;
@@ -30,7 +31,7 @@ pub(crate) struct Session {
 #[derive(Debug)]
 pub(crate) enum Stage {
     /// It waits for its turn at the service in this place of the server's table.
-    Waiting { service: usize, one_way: bool },
+    Waiting { service: usize, one_way: bool, watch: Option<Box<Watch>> },
     /// Its handler is a task of its own.
     Running(Running),
 }
@@ -42,6 +43,17 @@ pub(crate) struct Running {
     pub(crate) one_way: bool,
     pub(crate) context: Context,
     pub(crate) abort: tokio::task::AbortHandle,
+    pub(crate) watch: Option<Box<Watch>>,
+}
+
+impl Stage {
+    /// Takes out whoever listens, to be told how the call ends.
+    pub(crate) fn watch(&mut self) -> Option<Box<Watch>> {
+        match self {
+            Stage::Waiting { watch, .. } => watch.take(),
+            Stage::Running(running) => running.watch.take(),
+        }
+    }
 }
 
 impl Session {
