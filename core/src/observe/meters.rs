@@ -306,3 +306,168 @@ impl LinkMeters {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use metrics::with_local_recorder;
+    use metrics_util::MetricKind;
+    use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+
+    use super::*;
+
+    /// What was counted: name, labels and value, in order.
+    fn seen(snapshotter: &Snapshotter) -> Vec<String> {
+        let entries = snapshotter.snapshot().into_vec();
+        let mut seen: Vec<String> = entries
+            .into_iter()
+            .map(|(key, _, _, value)| {
+                let labels: Vec<&str> = key.key().labels().map(metrics::Label::value).collect();
+                let value = match value {
+                    DebugValue::Counter(value) => value.to_string(),
+                    DebugValue::Gauge(value) => value.to_string(),
+                    DebugValue::Histogram(values) => format!("{} values", values.len()),
+                };
+                format!("{} {}: {value}", key.key().name(), labels.join(" "))
+            })
+            .collect();
+        seen.sort();
+        seen
+    }
+
+    #[test]
+    fn without_a_recorder_nothing_is_kept() {
+        assert!(!listening());
+        assert!(ClientMeters::default().service(&"calc".into()).is_none());
+        assert!(ServedMeters::new(&"calc".into(), 1).method(0, "add").is_none());
+    }
+
+    #[test]
+    fn a_name_is_a_label_once_a_server_knows_it() {
+        let recorder = DebuggingRecorder::new();
+        let snapshotter = recorder.snapshotter();
+        with_local_recorder(&recorder, || {
+            let meters = ClientMeters::default();
+            let calc = meters.service(&"calc".into()).unwrap();
+            for (method, ended) in [
+                ("x", Ended::Failed(Reason::UnknownMethod)),
+                ("add", Ended::Ok),
+                ("add", Ended::Ok),
+            ] {
+                calc.begun();
+                calc.ended(&method.into(), ended, Duration::ZERO);
+            }
+        });
+        assert_eq!(
+            seen(&snapshotter),
+            [
+                "farcall_call_duration_seconds client calc _OTHER: 1 values",
+                "farcall_call_duration_seconds client calc add: 2 values",
+                "farcall_calls_in_flight client calc: 0",
+                "farcall_calls_total client calc _OTHER unknown_method: 1",
+                "farcall_calls_total client calc add ok: 2",
+            ]
+        );
+    }
+
+    #[test]
+    fn labels_of_a_client_are_bounded() {
+        let recorder = DebuggingRecorder::new();
+        with_local_recorder(&recorder, || {
+            let meters = ClientMeters::default();
+            for at in 0..2 * MAX_SERVICES {
+                meters.service(&format!("service-{at}").into()).unwrap();
+            }
+            assert_eq!(lock(&meters.0).len(), MAX_SERVICES + 1);
+            let service = meters.service(&"service-0".into()).unwrap();
+            for at in 0..2 * MAX_METHODS {
+                service.method(&format!("method-{at}").into(), Ended::Ok);
+            }
+            assert_eq!(lock(&service.methods).len(), MAX_METHODS + 1);
+        });
+    }
+
+    #[test]
+    fn nodes_add_to_one_gauge_and_take_back_their_share() {
+        let recorder = DebuggingRecorder::new();
+        let snapshotter = recorder.snapshotter();
+        let _one = with_local_recorder(&recorder, || {
+            let mut one = ServedMeters::new(&"calc".into(), 0);
+            let mut two = ServedMeters::new(&"calc".into(), 0);
+            one.load(3, 2);
+            two.load(4, 0);
+            one.load(1, 0);
+            drop(two);
+            one
+        });
+        let expected =
+            ["farcall_calls_in_flight server calc: 1", "farcall_calls_waiting server calc: 0"];
+        assert_eq!(seen(&snapshotter), expected);
+    }
+
+    #[test]
+    fn a_server_that_was_lost_and_is_back_is_a_reconnection() {
+        let recorder = DebuggingRecorder::new();
+        let snapshotter = recorder.snapshotter();
+        let announcement = crate::wire::Announcement {
+            service: "calc".into(),
+            server: "a".into(),
+            epoch: 1,
+            node: crate::wire::NodeId::generate(),
+            state: crate::wire::ServerState::Ready,
+            schema: CompactString::default(),
+            concurrency: 1,
+            backlog: 1,
+        };
+        let server = ServerInfo::new(crate::transport::PeerId(1), &announcement, 0);
+        with_local_recorder(&recorder, || {
+            let mut meters = LinkMeters::default();
+            meters.happened(&Event::ServerUp(server.clone()));
+            assert_eq!(seen(&snapshotter), [""; 0]);
+            meters.happened(&Event::ServerDown { server: server.clone(), reason: "".into() });
+            meters.happened(&Event::ServerUp(server));
+        });
+        assert_eq!(seen(&snapshotter), ["farcall_reconnects_total calc: 1"]);
+    }
+
+    /// The table in `docs/OBSERVABILITY.md` has each name, with its kind and unit.
+    #[test]
+    fn what_is_described_is_documented() {
+        let recorder = DebuggingRecorder::new();
+        let snapshotter = recorder.snapshotter();
+        with_local_recorder(&recorder, || {
+            describe();
+            // A description is shown for what was registered.
+            counter!(CALLS).increment(0);
+            histogram!(DURATION).record(0.0);
+            let _ = (gauge!(IN_FLIGHT), gauge!(WAITING), counter!(RETRIES));
+            let _ = (counter!(RECONNECTS), counter!(DROPPED), counter!(REJECTED));
+        });
+        let mut described: Vec<(String, String, String)> = snapshotter
+            .snapshot()
+            .into_vec()
+            .into_iter()
+            .map(|(key, unit, description, _)| {
+                assert!(description.is_some(), "{key:?}");
+                let kind = match key.kind() {
+                    MetricKind::Counter => "counter",
+                    MetricKind::Gauge => "gauge",
+                    MetricKind::Histogram => "histogram",
+                };
+                let unit = unit.map_or("", |unit| unit.as_str());
+                (key.key().name().to_owned(), kind.to_owned(), unit.to_owned())
+            })
+            .collect();
+        let table = include_str!("../../../docs/OBSERVABILITY.md");
+        let rows = table.lines().filter(|line| line.starts_with("| `farcall_"));
+        let mut documented: Vec<(String, String, String)> = rows
+            .map(|row| {
+                let mut cells = row.split('|').skip(1).map(|cell| cell.trim().trim_matches('`'));
+                let mut next = || cells.next().unwrap_or_default().to_owned();
+                (next(), next(), next())
+            })
+            .collect();
+        described.sort();
+        documented.sort();
+        assert_eq!(described, documented);
+    }
+}

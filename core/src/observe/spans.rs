@@ -8,6 +8,7 @@
 use compact_str::CompactString;
 use tracing::Span;
 use tracing::field::{Empty, display};
+use tracing::subscriber::NoSubscriber;
 
 use super::Ended;
 use crate::context::Caller;
@@ -15,7 +16,7 @@ use crate::trace_context::TraceContext;
 
 /// The span of a call that is about to be made, a child of the span that it is made in.
 pub(crate) fn client_span(service: &str, method: &str) -> Span {
-    tracing::info_span!(
+    let span = tracing::info_span!(
         target: "farcall::client",
         "call",
         otel.name = %format_args!("{service}/{method}"),
@@ -28,7 +29,8 @@ pub(crate) fn client_span(service: &str, method: &str) -> Span {
         otel.status_description = Empty,
         trace_id = Empty,
         span_id = Empty,
-    )
+    );
+    if is_wanted(&span) { span } else { Span::none() }
 }
 
 /// The span of a handler. It has no parent here: what it descends from is in another process.
@@ -54,14 +56,21 @@ pub(crate) fn server_span(
         trace_id = Empty,
         parent_id = Empty,
     );
-    if !span.is_disabled() {
-        let header = headers.iter().find(|(name, _)| name == TraceContext::TRACEPARENT);
-        if let Some(trace) = header.and_then(|(_, value)| TraceContext::parse(value)) {
-            span.record("trace_id", display(trace.trace_id()));
-            span.record("parent_id", display(trace.parent_id()));
-        }
+    if !is_wanted(&span) {
+        return Span::none();
+    }
+    let header = headers.iter().find(|(name, _)| name == TraceContext::TRACEPARENT);
+    if let Some(trace) = header.and_then(|(_, value)| TraceContext::parse(value)) {
+        span.record("trace_id", display(trace.trace_id()));
+        span.record("parent_id", display(trace.parent_id()));
     }
     span
+}
+
+/// Whether somebody listens. Where another thread has a subscriber and this one has none, spans look
+/// as if somebody did.
+fn is_wanted(span: &Span) -> bool {
+    !span.is_disabled() && !tracing::dispatcher::get_default(|it| it.is::<NoSubscriber>())
 }
 
 /// Says how the call ended.
