@@ -52,8 +52,8 @@ mod open;
 
 #[doc(inline)]
 pub use farcall_core::{
-    Argument, Bytes, Call, CallError, Caller, Client, ClientStatus, Config, Context, Counters,
-    Data, Details, DrainReport, Ending, Error, Event, Events, Function, Functions, Memory, Method,
+    Argument, Bytes, Call, CallError, Client, ClientStatus, Config, Context, Counters, Data,
+    Details, DrainReport, Ending, Error, Event, Events, Function, Functions, Memory, Method,
     MethodError, Node, NodeStatus, Notify, Reason, Result, Retry, Scope, Server, ServerInfo,
     ServiceStatus, block_on, blocking, config, params, reply, service, transport, value, wire,
 };
