@@ -12,6 +12,7 @@ use compact_str::CompactString;
 use tokio_util::sync::CancellationToken;
 
 use crate::node::Node;
+use crate::stream::HandlerStreams;
 use crate::transport::{Credentials, PeerId};
 use crate::wire::{Headers, NodeId};
 
@@ -37,6 +38,7 @@ struct Inner {
     headers: Headers,
     deadline: Instant,
     attempt: u8,
+    streams: Option<Rc<HandlerStreams>>,
     cancelled: Cell<bool>,
     // Made when somebody first asks for it: most handlers never do.
     token: OnceCell<CancellationToken>,
@@ -71,6 +73,7 @@ impl Context {
         headers: Headers,
         deadline: Instant,
         attempt: u8,
+        streams: Option<Rc<HandlerStreams>>,
     ) -> Self {
         Context(Rc::new(Inner {
             server,
@@ -79,6 +82,7 @@ impl Context {
             headers,
             deadline,
             attempt,
+            streams,
             cancelled: Cell::new(false),
             token: OnceCell::new(),
         }))
@@ -189,8 +193,16 @@ impl Context {
         Scope { context: self.clone(), future: Box::pin(future) }
     }
 
+    /// The call's streams, if it has any.
+    pub(crate) fn streams(&self) -> Option<&Rc<HandlerStreams>> {
+        self.0.streams.as_ref()
+    }
+
     pub(crate) fn cancel(&self) {
         self.0.cancelled.set(true);
+        if let Some(streams) = &self.0.streams {
+            streams.close();
+        }
         if let Some(token) = self.0.token.get() {
             token.cancel();
         }

@@ -13,6 +13,7 @@
 //! | the link between nodes | [`transport`], [`Memory`] |
 //! | the server actor, admission, handlers | `server` |
 //! | what runs | [`service`], [`Functions`], [`Context`] |
+//! | streams inside of calls | [`StreamCall`], [`ArgumentStream`], `stream` |
 //! | the answer, or why there is none | [`CallError`], [`MethodError`] |
 //!
 //! `docs/ARCHITECTURE.md` tells the story, and why the pieces are cut this way.
@@ -43,10 +44,11 @@ mod node;
 mod queue;
 mod runtime;
 mod server;
+mod stream;
 mod table;
 
 pub use byte_string::Bytes;
-pub use client::{Call, Client, Counters, Ending, Method, Notify};
+pub use client::{Call, Client, Counters, Ending, Method, Notify, StreamCall};
 pub use config::Config;
 pub use context::{Caller, Context, Scope};
 pub use data::Data;
@@ -57,4 +59,5 @@ pub use memory::{Memory, MemoryKind};
 pub use node::{Events, Node, Server};
 pub use runtime::block_on;
 pub use server::{ClientStatus, DrainReport, NodeStatus, ServiceStatus};
+pub use stream::ArgumentStream;
 pub use wire::Reason;

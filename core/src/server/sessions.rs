@@ -5,12 +5,10 @@ use std::rc::Rc;
 
 use super::admission::{Lane, Ticket};
 use crate::context::{Caller, Context};
+use crate::stream::CallKey;
 use crate::table::Table;
 use crate::transport::PeerId;
 use crate::wire::CallId;
-
-/// A call as this node knows it: ids are the caller's own.
-pub(crate) type CallKey = (PeerId, CallId);
 
 /// All sessions.
 #[derive(Debug, Default)]
@@ -43,8 +41,27 @@ pub(crate) struct Running {
     /// The lane whose place it has.
     pub(crate) lane: Lane,
     pub(crate) one_way: bool,
+    /// Its results are a stream.
+    pub(crate) streams: bool,
     pub(crate) context: Context,
     pub(crate) abort: tokio::task::AbortHandle,
+}
+
+impl Stage {
+    pub(crate) fn is_one_way(&self) -> bool {
+        match self {
+            Stage::Waiting { one_way, .. } => *one_way,
+            Stage::Running(running) => running.one_way,
+        }
+    }
+}
+
+impl Running {
+    /// Drops the handler at its next `.await`, and tells what it spawned.
+    pub(crate) fn stop(&self) {
+        self.context.cancel();
+        self.abort.abort();
+    }
 }
 
 impl Session {
@@ -75,6 +92,11 @@ impl Sessions {
     /// Whether the call is here.
     pub(crate) fn has(&self, (peer, id): CallKey) -> bool {
         self.sessions.get(&peer).is_some_and(|session| session.has(id))
+    }
+
+    /// Where the call stands, if it is here.
+    pub(crate) fn stage(&self, (peer, id): CallKey) -> Option<&Stage> {
+        self.sessions.get(&peer)?.calls.get(&id)
     }
 
     /// The call has come to this stage.
