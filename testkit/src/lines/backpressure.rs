@@ -5,11 +5,13 @@ use std::time::Duration;
 use farcall_core::{CallError, Client, Reason, Retry};
 use tokio::task::{JoinHandle, spawn_local};
 
-use crate::world::{client, until_load};
+use super::servers::until_servers;
+use crate::world::{client, client_in, until_load};
 use crate::{Options, SERVICE, World};
 
 /// As many calls run and wait as may; the next are told *busy*, and when to try again. A client that
-/// fills the backlog keeps nobody else out of it, and calls between handlers get through.
+/// fills the backlog keeps nobody else out of it, and calls between handlers get through. Of two
+/// servers, a full one does not turn callers away while the other has room.
 pub async fn line_13_a_full_server_says_busy_shares_its_places_and_lets_nested_calls_through(
     world: &dyn World,
 ) {
@@ -51,6 +53,24 @@ pub async fn line_13_a_full_server_says_busy_shares_its_places_and_lets_nested_c
     assert_eq!(through.await.unwrap().unwrap(), 1);
     behind.abort();
     until_load(&modest, 0, 0).await;
+    another_server_is_tried(world).await;
+}
+
+async fn another_server_is_tried(world: &dyn World) {
+    let small = Options { namespace: "two", concurrency: 1, backlog: 0, ..Options::new("a") };
+    let _full = world.start(&small);
+    let node = client_in(world, "two").await;
+    let contract = node.client(SERVICE);
+    contract.call::<i64>("add", (1, 2)).await.unwrap();
+    let held = hang(&contract);
+    until_load(&node, 1, 0).await;
+    let _free = world.start(&Options { id: "b", ..small });
+    let other = client_in(world, "two").await;
+    until_servers(&other, 2).await;
+    for _ in 0..10 {
+        assert_eq!(other.client(SERVICE).call::<String>("who", ()).await.unwrap(), "b");
+    }
+    held.abort();
 }
 
 fn hang(contract: &Client) -> JoinHandle<Result<(), CallError>> {
