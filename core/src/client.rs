@@ -18,6 +18,7 @@ mod routes;
 mod stream_call;
 mod submission;
 mod upload;
+mod watch;
 mod window;
 
 pub(crate) use actor::{ClientActor, ClientFrames, ClientInbound, Close, Count, Listing};

@@ -26,6 +26,8 @@ use crate::client::{
 use crate::config::Config;
 use crate::error::{CallError, Error, Result};
 use crate::event::{Event, ServerInfo};
+use crate::interceptor::{Chain, Intercepting, Interceptor};
+use crate::observe::ClientMeters;
 use crate::params::encode_dynamic;
 use crate::server::{DrainReport, DrainServer, NodeStatus, Serve, ServerActor};
 use crate::service::{Descriptor, IntoService};
@@ -49,7 +51,9 @@ pub struct Node(Arc<Handle>);
 struct Handle {
     shared: Arc<Shared>,
     /// Not in the handles that the node itself holds.
-    _keep: Option<KeepOpen>,
+    keep: Option<Arc<KeepOpen>>,
+    /// Around what is called and served by this handle.
+    interceptors: Option<Chain>,
 }
 
 struct Shared {
@@ -61,6 +65,7 @@ struct Shared {
     client: Addr<ClientActor>,
     server: Addr<ServerActor>,
     events: broadcast::Sender<Event>,
+    meters: ClientMeters,
     closing: CancellationToken,
     closed: CancellationToken,
 }
@@ -130,10 +135,29 @@ impl Node {
     /// A service whose future is dropped may be served all the same.
     pub async fn serve(&self, service: impl IntoService) -> Result<Server, ServeError> {
         let (reply, served) = oneshot::channel();
-        let service: Box<dyn IntoService> = Box::new(service);
+        let mut service: Box<dyn IntoService> = Box::new(service);
+        if let Some(chain) = self.0.interceptors.clone() {
+            service = Box::new(Intercepting { service, chain });
+        }
         self.shared().server.send(Serve(service, reply)).await.map_err(|_| ServeError::Closed)?;
         let announcement = served.await.map_err(|_| ServeError::Closed)??;
         Ok(Server { announcement })
+    }
+
+    /// A handle on this node with one interceptor more, inside of those it has: calls made by it and
+    /// by clients made from it go through them, and calls of services that are served by it.
+    ///
+    /// ```
+    /// # use farcall_core::{CallLog, Functions, Interceptor, Node};
+    /// # async fn example(node: Node, token: impl Interceptor) -> farcall_core::Result<()> {
+    /// let node = node.with(CallLog::new());                // whatever is called and served by it
+    /// let calc = node.with(token).client("calc");          // this client says a token as well
+    /// node.serve(Functions::new("tools")).await?;
+    /// # Ok(()) }
+    /// ```
+    #[must_use = "this handle has the interceptor, the one it was made from has not"]
+    pub fn with(&self, interceptor: impl Interceptor) -> Node {
+        self.with_chain(Chain::and(self.interceptors(), Arc::new(interceptor)))
     }
 
     /// A client that calls a service's methods by their names.
@@ -271,7 +295,21 @@ impl Node {
     }
 
     fn new(shared: Arc<Shared>, keep: Option<KeepOpen>) -> Self {
-        Node(Arc::new(Handle { shared, _keep: keep }))
+        Node(Arc::new(Handle { shared, keep: keep.map(Arc::new), interceptors: None }))
+    }
+
+    /// The same node behind these interceptors.
+    pub(crate) fn with_chain(&self, chain: Chain) -> Self {
+        let (shared, keep) = (Arc::clone(self.shared()), self.0.keep.clone());
+        Node(Arc::new(Handle { shared, keep, interceptors: Some(chain) }))
+    }
+
+    pub(crate) fn interceptors(&self) -> Option<&Chain> {
+        self.0.interceptors.as_ref()
+    }
+
+    pub(crate) fn meters(&self) -> &ClientMeters {
+        &self.shared().meters
     }
 
     fn shared(&self) -> &Arc<Shared> {

@@ -22,6 +22,11 @@ impl Params {
         Params(bytes)
     }
 
+    /// Their size in bytes, encoded.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Gets ready to read the parameters of a method in the order of their `names`.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ mod replies;
 mod services;
 mod sessions;
 mod status;
+mod watch;
 
 pub(crate) use actor::{CloseServer, DrainServer, Serve, ServerActor, ServerFrames, ServerInbound};
 

@@ -37,6 +37,12 @@ pub trait Service: 'static {
     /// The arguments do not fit.
     fn call(&self, method: usize, params: Params, context: &Context)
     -> Result<Invocation, Failure>;
+
+    /// Whether there are interceptors before it, which have a say before the call's span begins.
+    #[doc(hidden)]
+    fn __intercepted(&self) -> bool {
+        false
+    }
 }
 
 /// Something that becomes a service once it is on the node's thread.

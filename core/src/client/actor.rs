@@ -11,6 +11,7 @@ use super::pending::{Bounds, Counters, Pending};
 use super::{Submission, Submissions};
 use crate::event::{Event, ServerInfo};
 use crate::node::Outlet;
+use crate::observe::LinkMeters;
 use crate::queue::Batches;
 use crate::transport::{Address, Outbound, PeerId, Watch};
 use crate::wire::{CallId, Frame, Hello, StreamId};
@@ -26,6 +27,7 @@ pub(crate) struct ClientActor {
     /// What the transport was asked by a listing, and what it has answered.
     asked: HashSet<Watch>,
     watching: HashSet<Watch>,
+    meters: LinkMeters,
 }
 
 /// The one timer, armed for the earliest deadline.
@@ -83,13 +85,16 @@ impl ClientActor {
             listings: Vec::new(),
             asked: HashSet::new(),
             watching: HashSet::new(),
+            meters: LinkMeters::default(),
         }
     }
 
     /// Does what the pure part decided in this turn.
     fn settle(&mut self, ctx: &mut Context<Self>) {
         self.out.send(&mut self.pending.out);
+        self.meters.counted(self.pending.counters);
         for event in self.pending.events.drain(..) {
+            self.meters.happened(&event);
             // No receiver is no fault: events are for those who ask.
             let _ = self.events.send(event);
         }

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use super::flow::Flow;
 use super::request::{About, Method, Request, Streams};
 use super::upload::{Upload, Uploads};
+use super::watch::Watch;
 use super::{Reply, ReplyTo, Submission, Target};
 use crate::error::{CallError, MethodError};
 use crate::node::Node;
@@ -70,6 +71,8 @@ impl<E: DeserializeOwned + 'static> Ending for MethodError<E> {
 pub struct Call<T, X = CallError> {
     state: State,
     about: About,
+    /// Whoever listens, from the first poll to the end.
+    watch: Option<Box<Watch>>,
     decode: fn(&[u8]) -> Result<T, ValueError>,
     ending: PhantomData<fn() -> X>,
 }
@@ -98,7 +101,7 @@ impl<T, X: Ending> Call<T, X> {
         let request = Request::new(target, params, &traits);
         let about = About { node, service, method, idempotent: traits.idempotent };
         let state = State::Built(request, Uploads::default());
-        Call { state, about, decode, ending: PhantomData }
+        Call { state, about, watch: None, decode, ending: PhantomData }
     }
 
     fn option(mut self, set: impl FnOnce(&mut Request)) -> Self {
@@ -158,7 +161,7 @@ impl<T, X: Ending> Call<T, X> {
     pub fn notify(mut self) -> Notify {
         let state = std::mem::replace(&mut self.state, State::Done);
         let about = self.about.clone();
-        Notify(Call { state, about, decode: |_| Ok(()), ending: PhantomData })
+        Notify(Call { state, about, watch: None, decode: |_| Ok(()), ending: PhantomData })
     }
 
     fn poll_with(&mut self, one_way: bool, cx: &mut TaskContext<'_>) -> Poll<Result<T, X>> {
@@ -179,8 +182,18 @@ impl<T, X: Ending> Call<T, X> {
             State::Built(..) | State::Done => panic!("a call was polled after it ended"),
         };
         self.state = State::Done;
-        Poll::Ready(match reply {
-            Ok(value) => (self.decode)(&value).map_err(|error| self.about.misfit(&error).into()),
+        let outcome = reply.and_then(|value| match (self.decode)(&value) {
+            Ok(decoded) => Ok((decoded, value.len())),
+            Err(error) => Err(Failure::new(
+                Reason::WrongResult,
+                format!("the method ran, but its result is not of the expected type: {error}"),
+            )),
+        });
+        if let Some(watch) = self.watch.take() {
+            watch.end(outcome.as_ref().map(|(_, size)| *size));
+        }
+        Poll::Ready(match outcome {
+            Ok((decoded, _)) => Ok(decoded),
             Err(failure) => Err(self.about.ending(failure)),
         })
     }
@@ -195,14 +208,16 @@ impl<T, X: Ending> Call<T, X> {
                 let message = "a call with argument streams cannot be one way";
                 return Err(Failure::new(Reason::ArgumentsUnencodable, message));
             }
-            let flow = Flow::submit(request, &self.about, uploads, 0)?;
+            let (flow, watch) = Flow::submit(request, &self.about, uploads, 0)?;
             self.state = State::Flowing(Box::new(flow));
+            self.watch = watch;
             return Ok(());
         }
         let (reply, outcome) = oneshot::channel();
         let reply = ReplyTo::Once(reply);
-        let id = request.submit(&self.about, one_way, Streams::default(), reply)?;
+        let (id, watch) = request.submit(&self.about, one_way, Streams::default(), reply)?;
         self.state = State::Sent { id, outcome };
+        self.watch = watch;
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::request::{About, Request, Streams};
 use super::upload::Uploads;
+use super::watch::Watch;
 use super::{Arrival, Reply, ReplyTo, Submission, Submissions};
 use crate::queue::{Batches, queue};
 use crate::stream::{Refill, cost};
@@ -42,11 +43,11 @@ impl Flow {
         about: &About,
         uploads: Uploads,
         window: u64,
-    ) -> Result<Self, Failure> {
+    ) -> Result<(Self, Option<Box<Watch>>), Failure> {
         let (sender, arrivals) = queue();
         let streams = Streams { arguments: uploads.count(), credit: window };
-        let id = request.submit(about, false, streams, ReplyTo::Flow(sender))?;
-        Ok(Flow {
+        let (id, watch) = request.submit(about, false, streams, ReplyTo::Flow(sender))?;
+        let flow = Flow {
             id,
             submissions: about.submissions().clone(),
             arrivals,
@@ -55,7 +56,8 @@ impl Flow {
             max_item: about.node.config().limits.max_message_bytes,
             refill: Refill::new(window),
             over: false,
-        })
+        };
+        Ok((flow, watch))
     }
 
     /// The next item of the results, or the call's outcome after the last.

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use compact_str::CompactString;
 
 use super::call::Ending;
+use super::watch::{Watch, pass_on_trace};
 use super::{NewCall, ReplyTo, Submissions, Target};
 use crate::context::inherited_deadline;
 use crate::deadlines::LONGEST;
 use crate::error::CallError;
 use crate::node::Node;
-use crate::value::ValueError;
 use crate::wire::{
     CallId, Failure, Headers, MAX_HEADER_BYTES, MAX_HEADERS, MAX_NAME_BYTES, Reason,
 };
@@ -73,8 +73,40 @@ impl Request {
         self.headers.push((name, value));
     }
 
-    /// Hands the call over to the client actor.
+    /// Hands the call over to the client actor. Whoever listens is to be told its end.
     pub(crate) fn submit(
+        mut self,
+        about: &About,
+        one_way: bool,
+        streams: Streams,
+        reply: ReplyTo,
+    ) -> Result<(CallId, Option<Box<Watch>>), Failure> {
+        names_fit(&about.service, &about.method)?;
+        let mut watch = None;
+        if !matches!(self.target, Target::Core(_)) {
+            let arguments = self.params.as_ref().map_or(0, Bytes::len);
+            watch = about.watch(arguments, one_way);
+        }
+        let sent = match &mut watch {
+            Some(watch) => watch.outgoing(&mut self.headers),
+            None => {
+                pass_on_trace(&mut self.headers);
+                Ok(())
+            }
+        };
+        let sent = sent.and_then(|()| self.hand_over(about, one_way, streams, reply));
+        match sent {
+            Ok(id) => Ok((id, watch)),
+            Err(failure) => {
+                if let Some(watch) = watch {
+                    watch.end(Err(&failure));
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    fn hand_over(
         self,
         about: &About,
         one_way: bool,
@@ -92,7 +124,6 @@ impl Request {
             _ => LONGEST,
         };
         let wait = self.wait_for_server.unwrap_or(config.client.wait_for_server);
-        names_fit(&about.service, &about.method)?;
         if !self.headers.is_empty() {
             headers_fit(&self.headers)?;
         }
@@ -133,11 +164,9 @@ impl About {
         CallError::new(failure, self.service.clone(), self.method.clone(), self.idempotent)
     }
 
-    pub(crate) fn misfit(&self, error: &ValueError) -> CallError {
-        self.error(Failure::new(
-            Reason::WrongResult,
-            format!("the method ran, but its result is not of the expected type: {error}"),
-        ))
+    fn watch(&self, arguments: usize, one_way: bool) -> Option<Box<Watch>> {
+        let (chain, meters) = (self.node.interceptors(), self.node.meters());
+        Watch::begin(chain, meters, &self.service, &self.method, arguments, one_way)
     }
 
     pub(crate) fn ending<X: Ending>(&self, failure: Failure) -> X {

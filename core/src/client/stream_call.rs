@@ -17,6 +17,7 @@ use super::call::Ending;
 use super::flow::Flow;
 use super::request::{About, Method, Request};
 use super::upload::{Upload, Uploads};
+use super::watch::Watch;
 use crate::error::CallError;
 use crate::node::Node;
 use crate::value::{self, ValueError};
@@ -54,6 +55,10 @@ use crate::wire::{Failure, Reason};
 pub struct StreamCall<T, X = CallError> {
     state: State,
     about: About,
+    /// Whoever listens, from the first poll to the end.
+    watch: Option<Box<Watch>>,
+    /// Bytes of items so far.
+    received: usize,
     decode: fn(&[u8]) -> Result<T, ValueError>,
     ending: PhantomData<fn() -> X>,
 }
@@ -77,7 +82,7 @@ impl<T, X: Ending> StreamCall<T, X> {
         let request = Request::new(target, params, &traits);
         let about = About { node, service, method, idempotent: traits.idempotent };
         let state = State::Built(request, Uploads::default());
-        StreamCall { state, about, decode, ending: PhantomData }
+        StreamCall { state, about, watch: None, received: 0, decode, ending: PhantomData }
     }
 
     fn option(mut self, set: impl FnOnce(&mut Request)) -> Self {
@@ -134,28 +139,33 @@ impl<T, X: Ending> StreamCall<T, X> {
             };
             let window = self.about.node.config().limits.stream_window as u64;
             match Flow::submit(request, &self.about, uploads, window) {
-                Ok(flow) => self.state = State::Flowing(Box::new(flow)),
+                Ok((flow, watch)) => {
+                    self.state = State::Flowing(Box::new(flow));
+                    self.watch = watch;
+                }
                 Err(failure) => return Poll::Ready(Some(Err(self.about.error(failure).into()))),
             }
         }
         let State::Flowing(flow) = &mut self.state else { return Poll::Ready(None) };
-        let failure = match ready!(flow.poll_item(cx)) {
+        let outcome = match ready!(flow.poll_item(cx)) {
             Ok(item) => match (self.decode)(&item) {
-                Ok(item) => return Poll::Ready(Some(Ok(item))),
+                Ok(decoded) => {
+                    self.received += item.len();
+                    return Poll::Ready(Some(Ok(decoded)));
+                }
                 // Dropping the flow cancels the handler.
-                Err(error) => Failure::new(
+                Err(error) => Err(Failure::new(
                     Reason::WrongResult,
                     format!("an item of the results is not of the expected type: {error}"),
-                ),
+                )),
             },
-            Err(Ok(_)) => {
-                self.state = State::Done;
-                return Poll::Ready(None);
-            }
-            Err(Err(failure)) => failure,
+            Err(reply) => reply,
         };
         self.state = State::Done;
-        Poll::Ready(Some(Err(self.about.ending(failure))))
+        if let Some(watch) = self.watch.take() {
+            watch.end(outcome.as_ref().map(|_| self.received));
+        }
+        Poll::Ready(outcome.err().map(|failure| Err(self.about.ending(failure))))
     }
 }
 

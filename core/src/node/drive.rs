@@ -12,6 +12,7 @@ use super::outlet::Outlet;
 use super::spin::Spin;
 use crate::client::{ClientActor, ClientFrames, ClientInbound, Close, Submissions};
 use crate::event::Event;
+use crate::observe::LinkMeters;
 use crate::server::{CloseServer, ServerActor, ServerFrames, ServerInbound};
 use crate::transport::{Inbound, LinkStream};
 use crate::wire::{Frame, Towards};
@@ -205,6 +206,7 @@ fn sort(
         }
         Inbound::Rejected { reason } => {
             tracing::warn!(%reason, "a peer was rejected");
+            LinkMeters::rejected();
             let _ = events.send(Event::Rejected { reason });
         }
     }

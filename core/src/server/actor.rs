@@ -9,15 +9,18 @@ use compact_str::CompactString;
 use tokio::sync::oneshot;
 
 use super::admission::Lane;
-use super::calls::{Arrival, Calls, Waiting};
+use super::calls::{Arrival, Calls, Taken, Waiting};
 use super::drain::Drain;
 use super::handler::{Begun, begin};
+use super::replies::ReplyTo;
 use super::services::{Opening, Served, Services, make, unknown};
 use super::sessions::{Running, Stage};
+use super::watch::Watch;
 use super::{ClientStatus, DrainReport, NodeStatus, ServiceStatus, replies};
-use crate::context::{Caller, Context as CallContext, Serving};
+use crate::context::{Beginning, Caller, Context as CallContext, Serving};
 use crate::deadlines::LONGEST;
 use crate::node::{Node, Outlet};
+use crate::observe::{self, ServedMeters};
 use crate::params::Params;
 use crate::queue::{Batches, Sender, queue};
 use crate::service::{Descriptor, IntoService, Outcome};
@@ -94,6 +97,10 @@ impl ServerActor {
     /// Sends what this turn brought, and sees to the next deadline.
     fn settle(&mut self, ctx: &mut Context<Self>) {
         self.out.send(&mut self.batch);
+        for (at, served) in self.services.iter_mut().enumerate() {
+            let (running, waiting) = self.calls.load(at);
+            served.meters.load(running, waiting);
+        }
         if self.calls.is_empty()
             && let Some(drain) = self.drain.take()
         {
@@ -127,17 +134,34 @@ impl ServerActor {
         self.batch.push(Outbound::Disconnect { peer, reason });
     }
 
-    fn reply(&mut self, (peer, id): CallKey, one_way: bool, streams: bool, outcome: Outcome) {
+    /// Tells the caller, and whoever listens, how a call ended.
+    fn reply(&mut self, (peer, id): CallKey, to: ReplyTo, outcome: Outcome) {
+        let ReplyTo { one_way, streams, watch } = to;
         if one_way {
+            if let Some(watch) = watch {
+                watch.done(&outcome);
+            }
             return;
         }
         let size = outcome.as_ref().map_or(usize::MAX, Bytes::len);
         let limit = self.limit(peer, size);
-        self.send(peer, replies::frame(id, outcome, streams, limit));
+        let frame = replies::frame(id, outcome, streams, limit);
+        if let Some(watch) = watch {
+            watch.sent(&frame);
+        }
+        self.send(peer, frame);
     }
 
-    fn refuse(&mut self, key: CallKey, one_way: bool, failure: Failure) {
-        self.reply(key, one_way, false, Err(failure));
+    fn refuse(&mut self, key: CallKey, to: ReplyTo, failure: Failure) {
+        self.reply(key, to, Err(failure));
+    }
+
+    /// Refuses a call before it is anybody's turn.
+    fn turn_away(&mut self, peer: PeerId, call: &CallFrame, failure: Failure) {
+        let (service, method) = self.services.known(call);
+        observe::refused(service, method, failure.reason);
+        let to = ReplyTo { one_way: call.is_one_way(), streams: false, watch: None };
+        self.refuse((peer, call.id), to, failure);
     }
 
     /// The most that a payload of this size for this peer may take.
@@ -151,26 +175,27 @@ impl ServerActor {
     }
 
     fn call(&mut self, peer: PeerId, call: Box<CallFrame>, now: Instant) {
-        let key = (peer, call.id);
         // Without a session its end was in this very batch.
         let Some(session) = self.calls.sessions.get(peer) else { return };
         if session.has(call.id) {
             return self.disconnect(peer, format!("it sent {} twice", call.id));
         }
         let caller = Rc::clone(&session.caller);
-        let one_way = call.is_one_way();
         let (at, method) = match self.services.find(&call) {
             Ok(found) => found,
-            Err(failure) => return self.refuse(key, one_way, failure),
+            Err(failure) => return self.turn_away(peer, &call, failure),
         };
         let deadline = now + call.time_left.min(LONGEST);
-        match self.calls.arrive(at, Waiting { caller, method, call, deadline }, now) {
+        let meters = self.services.at_mut(at).meters.method(method.at, &call.method);
+        let watch = meters.map(|meters| Watch::arrived(meters, now, call.is_one_way()));
+        let call = Waiting { caller, method, call, deadline, watch };
+        match self.calls.arrive(at, call, now) {
             Arrival::Run(call) => self.run(at, call),
             Arrival::Waits { instead_of: None } => {}
-            Arrival::Waits { instead_of: Some(other) } => {
-                self.refuse(other.key(), other.call.is_one_way(), self.busy(at, now));
+            Arrival::Waits { instead_of: Some(mut call) } | Arrival::Busy(mut call) => {
+                let busy = self.busy(at, now);
+                self.refuse(call.key(), call.reply_to(), busy);
             }
-            Arrival::Busy => self.refuse(key, one_way, self.busy(at, now)),
         }
     }
 
@@ -193,24 +218,34 @@ impl ServerActor {
         let mut next = Some(first);
         while let Some(waiting) = next.take() {
             let (key, lane) = (waiting.key(), waiting.lane());
-            let Waiting { caller, method, call, deadline } = waiting;
+            let Waiting { caller, method, call, deadline, watch } = waiting;
             let call = *call;
             let one_way = call.is_one_way();
             let options = call.options.map(|options| *options).unwrap_or_default();
             let streams = self.streams(key, &options);
             let served = self.services.at(at);
-            let context = CallContext::new(
-                Rc::clone(&served.scope),
+            let service = &served.scope.service;
+            let span = observe::server_span(service, &call.method, &caller, &options.headers);
+            let context = CallContext::new(Beginning {
+                server: Rc::clone(&served.scope),
                 caller,
-                call.method,
-                options.headers,
+                method: call.method,
+                headers: options.headers,
                 deadline,
-                options.attempt,
+                attempt: options.attempt,
                 streams,
-            );
-            match begin(&*served.service, method.at, Params::new(call.params), context.clone()) {
+                span,
+            });
+            if served.service.__intercepted() {
+                context.intercepted();
+            }
+            let params = Params::new(call.params);
+            let begun = begin(&*served.service, method.at, params, context.clone());
+            let watch = Watch::begun(watch, &context, one_way);
+            match begun {
                 Begun::Done(outcome) => {
-                    self.reply(key, one_way, method.streams, outcome);
+                    let to = ReplyTo { one_way, streams: method.streams, watch };
+                    self.reply(key, to, outcome);
                     next = self.next(at, lane);
                 }
                 Begun::Pending(handler) => {
@@ -226,7 +261,8 @@ impl ServerActor {
                     });
                     let abort = task.abort_handle();
                     let streams = method.streams;
-                    let running = Running { service: at, lane, one_way, streams, context, abort };
+                    let running =
+                        Running { service: at, lane, one_way, streams, context, abort, watch };
                     self.calls.started(key, running, deadline);
                 }
             }
@@ -256,13 +292,13 @@ impl ServerActor {
             drain.finished += 1;
         }
         loop {
-            let next = self.calls.next(at, lane)?;
+            let mut next = self.calls.next(at, lane)?;
             lane = next.lane();
             if next.deadline > Instant::now() {
                 return Some(next);
             }
             let expired = Failure::new(Reason::Expired, "the deadline came before its turn");
-            self.refuse(next.key(), next.call.is_one_way(), expired);
+            self.refuse(next.key(), next.reply_to(), expired);
         }
     }
 
@@ -273,33 +309,35 @@ impl ServerActor {
         }
     }
 
+    /// Ends a call whose outcome nobody wants, wherever it stands.
+    fn cancel(&mut self, key: CallKey) {
+        if let Some(taken) = self.calls.take(key) {
+            self.end(taken);
+        }
+    }
+
     /// Ends the handler of a call that was taken out.
-    fn end(&mut self, stage: Stage) {
-        if let Stage::Running(running) = stage {
+    fn end(&mut self, taken: Taken) {
+        if let Taken::Running(running) = taken {
             running.stop();
             self.free(running.service, running.lane);
         }
     }
 
-    /// Ends a call whose outcome nobody wants, wherever it stands.
-    fn cancel(&mut self, key: CallKey) {
-        if let Some(stage) = self.calls.take(key) {
-            self.end(stage);
-        }
-    }
-
     fn expire(&mut self, now: Instant) {
-        while let Some((key, stage)) = self.calls.take_due(now) {
-            let failure = match &stage {
-                Stage::Waiting { .. } => {
-                    Failure::new(Reason::Expired, "the deadline came before its turn")
+        while let Some((key, mut taken)) = self.calls.take_due(now) {
+            let (to, failure) = match &mut taken {
+                Taken::Waiting(call) => {
+                    let message = "the deadline came before its turn";
+                    (call.reply_to(), Failure::new(Reason::Expired, message))
                 }
-                Stage::Running(_) => {
-                    Failure::new(Reason::DeadlineExceeded, "the deadline came while it ran")
+                Taken::Running(running) => {
+                    let message = "the deadline came while it ran";
+                    (running.reply_to(), Failure::new(Reason::DeadlineExceeded, message))
                 }
             };
-            self.refuse(key, stage.is_one_way(), failure);
-            self.end(stage);
+            self.refuse(key, to, failure);
+            self.end(taken);
         }
     }
 
@@ -308,15 +346,15 @@ impl ServerActor {
         let (peer, id) = key;
         match word {
             FromHandler::Ended(outcome) => {
-                if let Some(running) = self.calls.take_running(key) {
-                    self.reply(key, running.one_way, running.streams, outcome);
+                if let Some(mut running) = self.calls.take_running(key) {
+                    self.reply(key, running.reply_to(), outcome);
                     self.free(running.service, running.lane);
                 }
             }
             FromHandler::Break(failure) => {
-                if let Some(running) = self.calls.take_running(key) {
-                    self.refuse(key, running.one_way, failure);
-                    self.end(Stage::Running(running));
+                if let Some(mut running) = self.calls.take_running(key) {
+                    self.refuse(key, running.reply_to(), failure);
+                    self.end(Taken::Running(running));
                 }
             }
             _ if !self.calls.sessions.has(key) => {}
@@ -365,7 +403,7 @@ impl ServerActor {
                 Err(unknown(Reason::UnknownMethod, "query", subject, known))
             }
         };
-        self.reply((peer, id), false, false, outcome);
+        self.reply((peer, id), ReplyTo::default(), outcome);
     }
 
     fn status(&self) -> NodeStatus {
@@ -462,7 +500,9 @@ impl ServerActor {
                 let server = &self.node.config().server;
                 self.calls.serve(server.concurrency, server.backlog);
                 let _ = reply.send(Ok(announcement.clone()));
-                self.services.push(Served::new(service, descriptor, scope, announcement));
+                let meters = ServedMeters::new(name, descriptor.methods.len());
+                let served = Served::new(service, descriptor, scope, announcement, meters);
+                self.services.push(served);
             }
         }
     }
@@ -487,18 +527,21 @@ impl ServerActor {
 
     /// Cancels every call, tells its caller, and gives its name.
     fn cancel_all(&mut self, why: &str) -> Vec<String> {
-        let (mut abandoned, calls) = self.calls.take_all();
-        for (key, stage) in calls {
-            let reason = match &stage {
-                Stage::Waiting { .. } => Reason::Draining,
-                Stage::Running(running) => {
+        let mut abandoned = Vec::new();
+        for (key, mut taken) in self.calls.take_all() {
+            let (to, reason) = match &mut taken {
+                Taken::Waiting(call) => {
+                    abandoned.push(format!("{}.{}", call.call.service, call.call.method));
+                    (call.reply_to(), Reason::Draining)
+                }
+                Taken::Running(running) => {
                     let context = &running.context;
                     abandoned.push(format!("{}.{}", context.service(), context.method()));
                     running.stop();
-                    Reason::Abandoned
+                    (running.reply_to(), Reason::Abandoned)
                 }
             };
-            self.refuse(key, stage.is_one_way(), Failure::new(reason, why));
+            self.refuse(key, to, Failure::new(reason, why));
         }
         abandoned
     }
@@ -523,8 +566,8 @@ impl ServerActor {
                 self.calls.sessions.peer_up(caller, limit);
             }
             ServerInbound::PeerDown(peer) => {
-                for stage in self.calls.peer_down(peer) {
-                    self.end(stage);
+                for taken in self.calls.peer_down(peer) {
+                    self.end(taken);
                 }
             }
             ServerInbound::Serving(service, result) => self.serving(&service, result),

@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::admission::{Admission, Admitted, Lane};
+use super::replies::ReplyTo;
 use super::services::Method;
 use super::sessions::{Running, Sessions, Stage};
+use super::watch::Watch;
 use crate::context::Caller;
 use crate::deadlines::Deadlines;
 use crate::stream::CallKey;
@@ -39,6 +41,15 @@ pub(super) struct Waiting {
     pub(super) method: Method,
     pub(super) call: Box<CallFrame>,
     pub(super) deadline: Instant,
+    /// Whoever listens, to be told how the call ends.
+    pub(super) watch: Option<Box<Watch>>,
+}
+
+/// A call that was taken out before its handler was done.
+#[derive(Debug)]
+pub(super) enum Taken {
+    Waiting(Waiting),
+    Running(Running),
 }
 
 /// What became of a call that came.
@@ -49,7 +60,7 @@ pub(super) enum Arrival {
     /// It waits, if need be instead of another, which is refused now.
     Waits { instead_of: Option<Waiting> },
     /// It is refused.
-    Busy,
+    Busy(Waiting),
 }
 
 /// Parameters below this are copied when their call has to wait.
@@ -62,6 +73,12 @@ impl Waiting {
 
     pub(super) fn lane(&self) -> Lane {
         Lane::new(self.call.is_nested())
+    }
+
+    /// How its caller is told that it has ended.
+    pub(super) fn reply_to(&mut self) -> ReplyTo {
+        let one_way = self.call.is_one_way();
+        ReplyTo { one_way, streams: self.method.streams, watch: self.watch.take() }
     }
 
     /// Readies a call for waiting: a small one is not to keep the large buffer alive in which it
@@ -101,14 +118,13 @@ impl Calls {
         let (key, lane) = (call.key(), call.lane());
         match self.desks[service].admit(key.0, lane, now) {
             Admitted::Run => Arrival::Run(call),
-            Admitted::Busy => Arrival::Busy,
+            Admitted::Busy => Arrival::Busy(call),
             Admitted::Wait { instead_of } => {
                 // One whose client is gone hears of nothing.
                 let instead_of = instead_of.filter(|it| self.sessions.take(it.key()).is_some());
-                let one_way = call.call.is_one_way();
                 self.watch(key, call.deadline);
                 let ticket = self.desks[service].wait(key.0, lane, call.compact());
-                self.sessions.put(key, Stage::Waiting { service, one_way, ticket });
+                self.sessions.put(key, Stage::Waiting { service, ticket });
                 Arrival::Waits { instead_of }
             }
         }
@@ -140,10 +156,19 @@ impl Calls {
     }
 
     /// Takes a call out, wherever it stands.
-    pub(super) fn take(&mut self, key: CallKey) -> Option<Stage> {
+    pub(super) fn take(&mut self, key: CallKey) -> Option<Taken> {
         let stage = self.sessions.take(key)?;
-        self.left(&stage);
-        Some(stage)
+        self.taken(stage)
+    }
+
+    /// A call that waits is in its session and in the backlog, until it is taken out of both.
+    fn taken(&mut self, stage: Stage) -> Option<Taken> {
+        match stage {
+            Stage::Waiting { service, ticket } => {
+                self.desks[service].remove(ticket).map(Taken::Waiting)
+            }
+            Stage::Running(running) => Some(Taken::Running(running)),
+        }
     }
 
     /// Takes out a call whose handler is a task.
@@ -152,43 +177,36 @@ impl Calls {
     }
 
     /// Takes out a call whose deadline has come.
-    pub(super) fn take_due(&mut self, now: Instant) -> Option<(CallKey, Stage)> {
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<(CallKey, Taken)> {
         while let Some(key) = self.deadlines.pop_due(now) {
-            if let Some(stage) = self.take(key) {
-                return Some((key, stage));
+            if let Some(taken) = self.take(key) {
+                return Some((key, taken));
             }
         }
         None
     }
 
     /// The session is over: takes its calls out.
-    pub(super) fn peer_down(&mut self, peer: PeerId) -> Vec<Stage> {
+    pub(super) fn peer_down(&mut self, peer: PeerId) -> Vec<Taken> {
         let calls = self.sessions.peer_down(peer);
-        let calls = calls.into_iter().map(|(_, stage)| {
-            self.left(&stage);
-            stage
-        });
-        calls.collect()
+        calls.into_iter().filter_map(|(_, stage)| self.taken(stage)).collect()
     }
 
-    fn left(&mut self, stage: &Stage) {
-        if let Stage::Waiting { service, ticket, .. } = stage {
-            self.desks[*service].remove(*ticket);
+    /// Takes every call out.
+    pub(super) fn take_all(&mut self) -> Vec<(CallKey, Taken)> {
+        let waiting: Vec<Waiting> = self.desks.iter_mut().flat_map(Admission::clear).collect();
+        let mut taken = Vec::new();
+        for waiting in waiting {
+            taken.push((waiting.key(), Taken::Waiting(waiting)));
         }
-    }
-
-    /// Takes every call out: the names of those that waited, and all of them.
-    pub(super) fn take_all(&mut self) -> (Vec<String>, Vec<(CallKey, Stage)>) {
-        let waited = self.desks.iter_mut().flat_map(Admission::clear);
-        let names = waited.map(|it| format!("{}.{}", it.call.service, it.call.method));
-        let names = names.collect();
-        let calls = self.sessions.drain_calls();
-        for (_, stage) in &calls {
+        for (key, stage) in self.sessions.drain_calls() {
+            // Those that waited were taken above.
             if let Stage::Running(running) = stage {
                 self.desks[running.service].finished(running.lane);
+                taken.push((key, Taken::Running(running)));
             }
         }
-        (names, calls)
+        taken
     }
 
     /// When `take_due` is to be called next.

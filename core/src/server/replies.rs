@@ -1,7 +1,19 @@
 //! A call's outcome as the frame that tells its caller.
 
+use super::watch::Watch;
 use crate::service::Outcome;
 use crate::wire::{CallId, Failure, Frame, MAX_LIST, MAX_NAME_BYTES, Reason, StreamId};
+
+/// How a call's end is told.
+#[derive(Debug, Default)]
+pub(crate) struct ReplyTo {
+    /// Not to its caller.
+    pub(crate) one_way: bool,
+    /// By the end of its stream of results, if it ends well.
+    pub(crate) streams: bool,
+    /// To whoever listens on this side.
+    pub(crate) watch: Option<Box<Watch>>,
+}
 
 /// The frame for an outcome, of which the caller takes at most `limit` bytes.
 ///

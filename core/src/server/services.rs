@@ -8,6 +8,7 @@ use compact_str::CompactString;
 use super::actor::ServeReply;
 use crate::context::Serving;
 use crate::nearest::nearest_few;
+use crate::observe::ServedMeters;
 use crate::service::{Descriptor, IntoService, MethodDescriptor, Service};
 use crate::table::Table;
 use crate::wire::{Announcement, CallFrame, CallOptions, Failure, Reason, ServerState};
@@ -28,6 +29,7 @@ pub(super) struct Served {
     methods: Table<CompactString, Method>,
     pub(super) scope: Rc<Serving>,
     pub(super) announcement: Announcement,
+    pub(super) meters: ServedMeters,
 }
 
 /// What a call has to fit.
@@ -51,6 +53,10 @@ pub(super) struct Opening {
 impl Services {
     pub(super) fn at(&self, at: usize) -> &Served {
         &self.served[at]
+    }
+
+    pub(super) fn at_mut(&mut self, at: usize) -> &mut Served {
+        &mut self.served[at]
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Served> {
@@ -88,6 +94,13 @@ impl Services {
         })
     }
 
+    /// The names of a call's service and method, as far as they are ones that are served.
+    pub(super) fn known<'a>(&'a self, call: &'a CallFrame) -> (Option<&'a str>, Option<&'a str>) {
+        let served = self.service(&call.service).ok().map(|at| &self.served[at]);
+        let method = served.filter(|served| served.methods.contains_key(&call.method));
+        (served.map(|served| &*served.scope.service), method.map(|_| &*call.method))
+    }
+
     /// The service and the method a call is for, if it may begin there.
     pub(super) fn find(&self, call: &CallFrame) -> Result<(usize, Method), Failure> {
         let at = self.service(&call.service)?;
@@ -123,11 +136,12 @@ impl Served {
         descriptor: Descriptor,
         scope: Serving,
         announcement: Announcement,
+        meters: ServedMeters,
     ) -> Self {
         let methods = descriptor.methods.iter().enumerate();
         let methods = methods.map(|(at, it)| (CompactString::from(&*it.name), Method::new(at, it)));
         let methods = methods.collect();
-        Served { service, methods, descriptor, scope: Rc::new(scope), announcement }
+        Served { service, methods, descriptor, scope: Rc::new(scope), announcement, meters }
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
 use super::admission::{Lane, Ticket};
+use super::replies::ReplyTo;
+use super::watch::Watch;
 use crate::context::{Caller, Context};
 use crate::stream::CallKey;
 use crate::table::Table;
@@ -29,7 +31,7 @@ pub(crate) struct Session {
 #[derive(Debug)]
 pub(crate) enum Stage {
     /// It waits for its turn at the service in this place of the server's table.
-    Waiting { service: usize, one_way: bool, ticket: Ticket },
+    Waiting { service: usize, ticket: Ticket },
     /// Its handler is a task of its own.
     Running(Running),
 }
@@ -45,18 +47,16 @@ pub(crate) struct Running {
     pub(crate) streams: bool,
     pub(crate) context: Context,
     pub(crate) abort: tokio::task::AbortHandle,
-}
-
-impl Stage {
-    pub(crate) fn is_one_way(&self) -> bool {
-        match self {
-            Stage::Waiting { one_way, .. } => *one_way,
-            Stage::Running(running) => running.one_way,
-        }
-    }
+    /// Whoever listens, to be told how the call ends.
+    pub(crate) watch: Option<Box<Watch>>,
 }
 
 impl Running {
+    /// How its caller is told that it has ended.
+    pub(crate) fn reply_to(&mut self) -> ReplyTo {
+        ReplyTo { one_way: self.one_way, streams: self.streams, watch: self.watch.take() }
+    }
+
     /// Drops the handler at its next `.await`, and tells what it spawned.
     pub(crate) fn stop(&self) {
         self.context.cancel();

@@ -49,6 +49,8 @@ pub(crate) struct HandlerStreams {
 /// The writer's side of the results.
 struct Results {
     credit: Allowance,
+    /// Bytes of items so far.
+    sent: usize,
     waker: Waker,
 }
 
@@ -92,6 +94,7 @@ impl HandlerStreams {
             to_server,
             results: RefCell::new(Results {
                 credit: Allowance::new(credit),
+                sent: 0,
                 waker: Waker::noop().clone(),
             }),
             arguments: RefCell::new((0..arguments).map(|_| argument()).collect()),
@@ -172,9 +175,17 @@ impl HandlerStreams {
                 ),
             ));
         }
-        self.results.borrow_mut().credit.spend(cost(&item));
+        let mut results = self.results.borrow_mut();
+        results.credit.spend(cost(&item));
+        results.sent += item.len();
+        drop(results);
         self.tell(FromHandler::Item(item));
         Ok(())
+    }
+
+    /// How many bytes of items of the results were sent.
+    pub(crate) fn sent(&self) -> usize {
+        self.results.borrow().sent
     }
 
     /// The next item of an argument stream; `None` at its end.

@@ -106,6 +106,8 @@ reasons! {
     Closed = 15, NotSent, "closed";
     /// The peer that was addressed is not there.
     PeerGone = 16, NotSent, "peer_gone";
+    /// An interceptor of the caller refused it.
+    Intercepted = 17, NotSent, "intercepted";
 
     /// As much is running and waiting at the server as may be.
     Busy = 20, Refused, "busy";
