@@ -45,6 +45,8 @@
 //! | know what a failed call means | [`CallError`], [`MethodError`], [`Retry`] |
 //! | know who calls, and how long there is | [`Context`] |
 //! | test a service | [`macro@test`], [`Memory`] |
+//! | look at calls, refuse them, add headers | [`Interceptor`], [`Node::with`], [`CallLog`] |
+//! | watch a program run | spans, traces and metrics: `docs/OBSERVABILITY.md` |
 //! | see who comes and goes | [`Node::events`], [`Node::servers`] |
 //! | write a transport | [`transport`], and the contract suite in `farcall-testkit` |
 
@@ -52,10 +54,11 @@ mod open;
 
 #[doc(inline)]
 pub use farcall_core::{
-    Argument, Bytes, Call, CallError, Caller, Client, ClientStatus, Config, Context, Counters,
-    Data, Details, DrainReport, Ending, Error, Event, Events, Function, Functions, Memory, Method,
-    MethodError, Node, NodeStatus, Notify, Reason, Result, Retry, Scope, Server, ServerInfo,
-    ServiceStatus, block_on, blocking, config, params, reply, service, transport, value, wire,
+    Argument, Bytes, Call, CallError, CallInfo, CallLog, Caller, Client, ClientStatus, Config,
+    Context, Counters, Data, Details, DrainReport, End, Ended, Ending, Error, Event, Events,
+    Function, Functions, Incoming, Interceptor, Memory, Method, MethodError, Node, NodeStatus,
+    Notify, Outgoing, Reason, Refusal, Result, Retry, Scope, Server, ServerInfo, ServiceStatus,
+    Side, TraceContext, block_on, blocking, config, params, reply, service, transport, value, wire,
 };
 pub use farcall_macros::{data, main, service, test};
 pub use open::{Open, resolve, transports};
