@@ -14,6 +14,7 @@ use tracing::Span;
 
 use crate::interceptor::Passage;
 use crate::node::Node;
+use crate::stream::HandlerStreams;
 use crate::trace_context::{TraceContext, is_tracestate};
 use crate::transport::{Credentials, PeerId};
 use crate::wire::{Headers, NodeId};
@@ -40,6 +41,7 @@ struct Inner {
     headers: Headers,
     deadline: Instant,
     attempt: u8,
+    streams: Option<Rc<HandlerStreams>>,
     cancelled: Cell<bool>,
     // Made when somebody first asks for it: most handlers never do.
     token: OnceCell<CancellationToken>,
@@ -69,6 +71,18 @@ pub(crate) struct Serving {
     pub(crate) epoch: u64,
 }
 
+/// What a call's context is made of, when its handler is about to begin.
+pub(crate) struct Beginning {
+    pub(crate) server: Rc<Serving>,
+    pub(crate) caller: Rc<Caller>,
+    pub(crate) method: CompactString,
+    pub(crate) headers: Headers,
+    pub(crate) deadline: Instant,
+    pub(crate) attempt: u8,
+    pub(crate) streams: Option<Rc<HandlerStreams>>,
+    pub(crate) span: Span,
+}
+
 /// Who made a call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Caller {
@@ -83,15 +97,9 @@ pub struct Caller {
 }
 
 impl Context {
-    pub(crate) fn new(
-        server: Rc<Serving>,
-        caller: Rc<Caller>,
-        method: CompactString,
-        headers: Headers,
-        deadline: Instant,
-        attempt: u8,
-        span: Span,
-    ) -> Self {
+    pub(crate) fn new(beginning: Beginning) -> Self {
+        let Beginning { server, caller, method, headers, deadline, attempt, streams, span } =
+            beginning;
         Context(Rc::new(Inner {
             server,
             caller,
@@ -99,6 +107,7 @@ impl Context {
             headers,
             deadline,
             attempt,
+            streams,
             cancelled: Cell::new(false),
             token: OnceCell::new(),
             span,
@@ -219,6 +228,11 @@ impl Context {
         Scope { context: self.clone(), future: Box::pin(future) }
     }
 
+    /// The call's streams, if it has any.
+    pub(crate) fn streams(&self) -> Option<&Rc<HandlerStreams>> {
+        self.0.streams.as_ref()
+    }
+
     pub(crate) fn span(&self) -> &Span {
         &self.0.span
     }
@@ -247,6 +261,9 @@ impl Context {
 
     pub(crate) fn cancel(&self) {
         self.0.cancelled.set(true);
+        if let Some(streams) = &self.0.streams {
+            streams.close();
+        }
         if let Some(token) = self.0.token.get() {
             token.cancel();
         }

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
-use futures::FutureExt;
+use futures::{FutureExt, Stream};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -16,6 +16,8 @@ use crate::reply;
 use crate::service::{
     Descriptor, IntoService, Invocation, MethodDescriptor, ParamDescriptor, Service,
 };
+use crate::stream::{ArgumentStream, results};
+use crate::value;
 use crate::wire::Failure;
 
 /// A service made of functions and closures, sync or async, of up to eight parameters.
@@ -36,6 +38,19 @@ use crate::wire::Failure;
 /// A function whose `Result` is to arrive as such is added by [`try_add`](Functions::try_add); with
 /// `add` it is refused when it is served. A sync function blocks its node while it runs. Bytes in
 /// parameters and results are [`Bytes`](crate::Bytes).
+///
+/// A function that gives a stream of results is added by [`stream`](Functions::stream) or
+/// [`try_stream`](Functions::try_stream); one that takes argument streams has a parameter for each, of
+/// type [`ArgumentStream`]:
+///
+/// ```
+/// use farcall_core::{ArgumentStream, Functions};
+/// use futures::StreamExt;
+///
+/// let tools = Functions::new("tools")
+///     .stream("count", |to: u64| futures::stream::iter(0..to))
+///     .stream("double", |numbers: ArgumentStream<i64>| numbers.map(|number| number * 2));
+/// ```
 #[must_use = "functions are called once they are served"]
 pub struct Functions {
     descriptor: Descriptor,
@@ -73,6 +88,25 @@ impl Functions {
         self.push(name.into(), function)
     }
 
+    /// Adds a function that returns a stream of results.
+    pub fn stream<F, M>(self, name: impl Into<Cow<'static, str>>, function: F) -> Self
+    where
+        F: Function<Streaming<M>>,
+        M: 'static,
+    {
+        self.push(name.into(), function)
+    }
+
+    /// Adds a function that returns a stream of `Result`s: the first error ends it, and arrives as
+    /// the method's own.
+    pub fn try_stream<F, M>(self, name: impl Into<Cow<'static, str>>, function: F) -> Self
+    where
+        F: Function<Fallible<Streaming<M>>>,
+        M: 'static,
+    {
+        self.push(name.into(), function)
+    }
+
     fn push<F: Function<M>, M: 'static>(mut self, name: Cow<'static, str>, function: F) -> Self {
         let signature = F::signature();
         if signature.is_result && self.mistake.is_none() {
@@ -86,6 +120,7 @@ impl Functions {
             params: signature.params,
             result: signature.result,
             error: signature.error,
+            stream: signature.stream,
             ..MethodDescriptor::default()
         });
         self.entries.push(Box::new(Boxed { function, signature: PhantomData::<fn() -> M> }));
@@ -162,27 +197,55 @@ pub struct Signature {
     result: Cow<'static, str>,
     error: Option<Cow<'static, str>>,
     is_result: bool,
+    stream: bool,
 }
 
-/// What a function may take: values that travel, or the call's [`Context`].
+/// What a function may take: values that travel, streams of them ([`ArgumentStream`]), or the call's
+/// [`Context`].
 pub trait Argument: Sized {
     #[doc(hidden)]
-    const TRAVELS: bool;
+    const KIND: ArgumentKind;
+
+    #[doc(hidden)]
+    fn written() -> Cow<'static, str> {
+        type_name::<Self>()
+    }
 
     #[doc(hidden)]
     fn take(arguments: &mut Arguments<'_>, context: &Context) -> Result<Self, Failure>;
 }
 
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArgumentKind {
+    Value,
+    Stream,
+    Context,
+}
+
 impl<T: DeserializeOwned> Argument for T {
-    const TRAVELS: bool = true;
+    const KIND: ArgumentKind = ArgumentKind::Value;
 
     fn take(arguments: &mut Arguments<'_>, _: &Context) -> Result<Self, Failure> {
         arguments.next()
     }
 }
 
+impl<T: DeserializeOwned + 'static> Argument for ArgumentStream<T> {
+    const KIND: ArgumentKind = ArgumentKind::Stream;
+
+    fn written() -> Cow<'static, str> {
+        type_name::<T>()
+    }
+
+    fn take(arguments: &mut Arguments<'_>, context: &Context) -> Result<Self, Failure> {
+        let name = STREAM_NAMES[arguments.streams_taken().min(STREAM_NAMES.len() - 1)];
+        arguments.next_stream(context, name, value::decode)
+    }
+}
+
 impl Argument for Context {
-    const TRAVELS: bool = false;
+    const KIND: ArgumentKind = ArgumentKind::Context;
 
     fn take(_: &mut Arguments<'_>, context: &Context) -> Result<Self, Failure> {
         Ok(context.clone())
@@ -201,8 +264,17 @@ pub struct Async<A>(PhantomData<A>);
 #[derive(Debug)]
 pub struct Fallible<M>(PhantomData<M>);
 
+/// Marks functions that return a stream.
+#[derive(Debug)]
+pub struct Streaming<A>(PhantomData<A>);
+
 /// The names of a function's parameters, which the compiler does not tell.
 const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+
+/// The names of its argument streams.
+const STREAM_NAMES: [&str; 8] = [
+    "stream_1", "stream_2", "stream_3", "stream_4", "stream_5", "stream_6", "stream_7", "stream_8",
+];
 
 fn type_name<T>() -> Cow<'static, str> {
     // Paths are for compilers; `alloc::string::String` is a `String` to those who call.
@@ -226,11 +298,18 @@ fn is_result<T>() -> bool {
     std::any::type_name::<T>().starts_with("core::result::Result<")
 }
 
-/// The slots of `NAMES` for parameters of which some do not travel.
-fn params(described: &[(bool, Cow<'static, str>)]) -> Vec<ParamDescriptor> {
-    let travelling = described.iter().filter(|(travels, _)| *travels);
-    let named = travelling.zip(NAMES);
-    named.map(|((_, ty), name)| ParamDescriptor { name: name.into(), ty: ty.clone() }).collect()
+/// What travels of a function's parameters.
+fn params(described: Vec<(ArgumentKind, Cow<'static, str>)>) -> Vec<ParamDescriptor> {
+    let (mut names, mut stream_names) = (NAMES.iter(), STREAM_NAMES.iter());
+    let travelling = described.into_iter().filter_map(|(kind, ty)| {
+        let (name, stream) = match kind {
+            ArgumentKind::Value => (names.next()?, false),
+            ArgumentKind::Stream => (stream_names.next()?, true),
+            ArgumentKind::Context => return None,
+        };
+        Some(ParamDescriptor { name: Cow::Borrowed(*name), ty, stream })
+    });
+    travelling.collect()
 }
 
 macro_rules! arities {
@@ -248,7 +327,7 @@ macro_rules! arities {
             }
 
             fn signature() -> Signature {
-                arities!(@signature type_name::<R>(), None, is_result::<R>(), $($A)*)
+                arities!(@signature type_name::<R>(), None, is_result::<R>(), false, $($A)*)
             }
         }
 
@@ -266,7 +345,7 @@ macro_rules! arities {
             }
 
             fn signature() -> Signature {
-                arities!(@signature type_name::<R>(), None, is_result::<R>(), $($A)*)
+                arities!(@signature type_name::<R>(), None, is_result::<R>(), false, $($A)*)
             }
         }
 
@@ -287,7 +366,7 @@ macro_rules! arities {
             }
 
             fn signature() -> Signature {
-                arities!(@signature type_name::<R>(), Some(type_name::<E>()), false, $($A)*)
+                arities!(@signature type_name::<R>(), Some(type_name::<E>()), false, false, $($A)*)
             }
         }
 
@@ -312,24 +391,66 @@ macro_rules! arities {
             }
 
             fn signature() -> Signature {
-                arities!(@signature type_name::<R>(), Some(type_name::<E>()), false, $($A)*)
+                arities!(@signature type_name::<R>(), Some(type_name::<E>()), false, false, $($A)*)
+            }
+        }
+
+        impl<Func, S, R, $($A),*> Function<Streaming<(S, R, $($A,)*)>> for Func
+        where
+            Func: Fn($($A),*) -> S + Send + 'static,
+            S: Stream<Item = R> + 'static,
+            R: Serialize + 'static,
+            $($A: Argument + 'static,)*
+        {
+            fn call(&self, params: &Params, context: &Context) -> Result<Invocation, Failure> {
+                arities!(@decode params context $($A $a)*);
+                let (stream, context) = (self($($a),*), context.clone());
+                Ok(async move { results(&context, stream, reply::value).await }.boxed_local())
+            }
+
+            fn signature() -> Signature {
+                arities!(@signature type_name::<R>(), None, is_result::<R>(), true, $($A)*)
+            }
+        }
+
+        impl<Func, S, R, E, $($A),*> Function<Fallible<Streaming<(S, R, E, $($A,)*)>>> for Func
+        where
+            Func: Fn($($A),*) -> S + Send + 'static,
+            S: Stream<Item = Result<R, E>> + 'static,
+            R: Serialize + 'static,
+            E: Serialize + fmt::Display + 'static,
+            $($A: Argument + 'static,)*
+        {
+            fn call(&self, params: &Params, context: &Context) -> Result<Invocation, Failure> {
+                arities!(@decode params context $($A $a)*);
+                let (stream, context) = (self($($a),*), context.clone());
+                let encode = |item: &Result<R, E>| match item {
+                    Ok(value) => reply::value(value),
+                    Err(error) => reply::error(error),
+                };
+                Ok(async move { results(&context, stream, encode).await }.boxed_local())
+            }
+
+            fn signature() -> Signature {
+                arities!(@signature type_name::<R>(), Some(type_name::<E>()), false, true, $($A)*)
             }
         }
     )+};
 
     (@decode $params:ident $context:ident $($A:ident $a:ident)*) => {
-        let travelling: usize = 0 $(+ usize::from($A::TRAVELS))*;
-        let arguments = &mut $params.arguments(&NAMES[..travelling])?;
+        let values: usize = 0 $(+ usize::from($A::KIND == ArgumentKind::Value))*;
+        let arguments = &mut $params.arguments(&NAMES[..values])?;
         $(let $a = $A::take(arguments, $context)?;)*
         arguments.finish()?;
     };
 
-    (@signature $result:expr, $error:expr, $is_result:expr, $($A:ident)*) => {
+    (@signature $result:expr, $error:expr, $is_result:expr, $stream:expr, $($A:ident)*) => {
         Signature {
-            params: params(&[$(($A::TRAVELS, type_name::<$A>())),*]),
+            params: params(vec![$(($A::KIND, $A::written())),*]),
             result: $result,
             error: $error,
             is_result: $is_result,
+            stream: $stream,
         }
     };
 }

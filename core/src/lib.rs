@@ -15,6 +15,7 @@
 //! | the link between nodes | [`transport`], [`Memory`] |
 //! | the server actor, admission, handlers | `server` |
 //! | what runs | [`service`], [`Functions`], [`Context`] |
+//! | streams inside of calls | [`StreamCall`], [`ArgumentStream`], `stream` |
 //! | the answer, or why there is none | [`CallError`], [`MethodError`] |
 //!
 //! `docs/ARCHITECTURE.md` tells the story, and why the pieces are cut this way.
@@ -47,11 +48,12 @@ mod observe;
 mod queue;
 mod runtime;
 mod server;
+mod stream;
 mod table;
 mod trace_context;
 
 pub use byte_string::Bytes;
-pub use client::{Call, Client, Counters, Ending, Method, Notify};
+pub use client::{Call, Client, Counters, Ending, Method, Notify, StreamCall};
 pub use config::Config;
 pub use context::{Caller, Context, Scope};
 pub use data::Data;
@@ -64,5 +66,6 @@ pub use node::{Events, Node, Server};
 pub use observe::Ended;
 pub use runtime::block_on;
 pub use server::{ClientStatus, DrainReport, NodeStatus, ServiceStatus};
+pub use stream::ArgumentStream;
 pub use trace_context::TraceContext;
 pub use wire::Reason;

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 
 pub use serde;
 
-pub use crate::client::{Call, Client, Method};
+pub use crate::client::{Call, Client, Method, StreamCall, Upload};
 pub use crate::context::Context;
 pub use crate::data::Data;
 pub use crate::error::{CallError, MethodError};
@@ -15,6 +15,7 @@ pub use crate::params::{Params, ParamsWriter};
 pub use crate::service::{
     Descriptor, IntoService, Invocation, MethodDescriptor, ParamDescriptor, Service,
 };
+pub use crate::stream::{ArgumentStream, results};
 pub use crate::wire::Failure;
 pub use crate::{reply, value};
 

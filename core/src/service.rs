@@ -76,8 +76,11 @@ pub struct MethodDescriptor {
     pub docs: Cow<'static, str>,
     /// Its parameters, in order.
     pub params: Vec<ParamDescriptor>,
-    /// The type of its result, as written in Rust.
+    /// The type of its result, as written in Rust; that of an item, if it is a stream.
     pub result: Cow<'static, str>,
+    /// Whether it gives a stream of results.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stream: bool,
     /// The type of its error, as written in Rust, if it has one.
     #[serde(default)]
     pub error: Option<Cow<'static, str>>,
@@ -94,7 +97,25 @@ pub struct MethodDescriptor {
 pub struct ParamDescriptor {
     /// Its name.
     pub name: Cow<'static, str>,
-    /// Its type, as written in Rust.
+    /// Its type, as written in Rust; that of an item, if it is a stream.
     #[serde(rename = "type")]
     pub ty: Cow<'static, str>,
+    /// Whether it is a stream. Streams are not among the arguments of a call, but beside them, in
+    /// the order of the parameters.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stream: bool,
+}
+
+impl MethodDescriptor {
+    /// How many of its parameters are streams.
+    #[must_use]
+    pub fn argument_streams(&self) -> usize {
+        self.params.iter().filter(|param| param.stream).count()
+    }
+
+    /// Whether a call of it has streams at all.
+    #[must_use]
+    pub fn streams(&self) -> bool {
+        self.stream || self.argument_streams() > 0
+    }
 }

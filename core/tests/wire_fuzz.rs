@@ -336,14 +336,16 @@ fn call() -> impl Strategy<Value = CallFrame> {
 
 fn options() -> impl Strategy<Value = CallOptions> {
     let some =
-        (any::<bool>(), any::<u8>(), headers(), any::<u32>(), any::<u64>(), option::of(task()))
-            .prop_map(|(one_way, attempt, headers, streams, credit, task)| CallOptions {
-                one_way,
-                attempt,
-                headers,
-                streams,
-                credit,
-                task,
+        (
+            any::<[bool; 2]>(),
+            any::<u8>(),
+            headers(),
+            any::<u32>(),
+            any::<u64>(),
+            option::of(task()),
+        )
+            .prop_map(|([one_way, nested], attempt, headers, streams, credit, task)| {
+                CallOptions { one_way, attempt, headers, streams, credit, task, nested }
             });
     prop_oneof![1 => Just(CallOptions::default()), 3 => some]
 }

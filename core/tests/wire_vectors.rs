@@ -233,11 +233,13 @@ fn status() -> NodeStatus {
 }
 
 fn descriptor() -> Descriptor {
-    let param = |name: &'static str| ParamDescriptor { name: name.into(), ty: "f64".into() };
+    let param =
+        |name: &'static str| ParamDescriptor { name: name.into(), ty: "f64".into(), stream: false };
     Descriptor {
         name: "calc".into(),
         docs: "Sums.".into(),
         methods: vec![MethodDescriptor {
+            stream: false,
             name: "div".into(),
             docs: "".into(),
             params: vec![param("a"), param("b")],
@@ -456,6 +458,7 @@ fn options(json: &Json) -> CallOptions {
             expires_in: micros(&task["expires_in"]),
             detached: task["detached"] == true,
         }),
+        nested: json["nested"] == true,
     }
 }
 

@@ -34,6 +34,7 @@ macro_rules! contract {
             line_04_late_answers_are_dropped_and_counted
             line_05_the_deadline_travels_and_is_inherited
             line_06_dropping_a_call_cancels_its_handler
+            line_07_streams_flow_as_fast_as_they_are_read
             line_08_what_is_wrong_with_one_call_is_its_callers_alone
             line_09_a_second_server_shares_the_load_and_leaves_without_loss
             line_10_without_a_server_calls_wait_and_are_then_not_sent

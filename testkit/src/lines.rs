@@ -3,6 +3,7 @@
 mod calls;
 mod failures;
 mod servers;
+mod streams;
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -21,6 +22,7 @@ pub use servers::{
     line_16_a_second_server_of_one_identity_is_refused,
     line_17_namespaces_never_meet_and_nothing_dead_is_listed,
 };
+pub use streams::line_07_streams_flow_as_fast_as_they_are_read;
 
 use crate::World;
 

@@ -14,7 +14,7 @@ use crate::node::Outlet;
 use crate::observe::LinkMeters;
 use crate::queue::Batches;
 use crate::transport::{Address, Outbound, PeerId, Watch};
-use crate::wire::{CallId, Frame, Hello};
+use crate::wire::{CallId, Frame, Hello, StreamId};
 
 /// Sees calls through: one per node.
 pub(crate) struct ClientActor {
@@ -123,9 +123,15 @@ impl ClientActor {
             ClientInbound::Frame(from, frame) => match frame {
                 Frame::Answer { id, value } => pending.answered(from, id, value, now),
                 Frame::Failure { id, failure } => pending.failed(from, id, *failure, now),
-                Frame::Started { id, .. } => pending.started(from, id),
+                Frame::Started { id, credit } => pending.begun(from, id, credit),
+                Frame::Item { id, value, .. } => pending.item(from, id, value),
+                Frame::End { id, failure, .. } => {
+                    pending.ended(from, id, failure.map(|failure| *failure), now);
+                }
+                Frame::Credit { id, stream, bytes } => pending.granted(from, id, stream, bytes),
+                Frame::Stop { id, stream } => pending.stopped(from, id, stream),
                 Frame::Announce(it) => pending.announced(from, *it, now),
-                // Streams and tasks are asked for by the caller; nobody here has.
+                // Tasks are asked for by the caller; nobody here has.
                 _ => pending.counters.stray_frames += 1,
             },
             ClientInbound::HandedOver(id) => pending.handed_over(id, now),
@@ -175,6 +181,16 @@ impl StreamHandler<Vec<Submission>> for ClientActor {
             match submission {
                 Submission::Call(id, call) => self.pending.submit(id, call, now),
                 Submission::Cancel(id) => self.pending.cancel(id, now),
+                Submission::Item(id, stream, value) => {
+                    self.pending.send_stream(id, Frame::Item { id, stream, value });
+                }
+                Submission::End(id, stream) => {
+                    self.pending.send_stream(id, Frame::End { id, stream, failure: None });
+                }
+                Submission::Credit(id, bytes) => {
+                    let stream = StreamId::RESULT;
+                    self.pending.send_stream(id, Frame::Credit { id, stream, bytes });
+                }
             }
         }
         self.settle(ctx);

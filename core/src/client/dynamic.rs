@@ -4,7 +4,7 @@ use compact_str::CompactString;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Call, Ending, Method, Target};
+use super::{Call, Ending, Method, StreamCall, Target};
 use crate::error::MethodError;
 use crate::node::Node;
 use crate::params::{ParamsWriter, encode_dynamic};
@@ -69,6 +69,41 @@ impl Client {
         self.dynamic(method.into(), &args)
     }
 
+    /// A call of a method that gives a stream of results; an error of its own comes as
+    /// `CallError::Failed` with its text.
+    pub fn stream<T: DeserializeOwned>(
+        &self,
+        method: impl Into<CompactString>,
+        args: impl Serialize,
+    ) -> StreamCall<T> {
+        self.dynamic_stream(method.into(), &args)
+    }
+
+    /// A call of a method that gives a stream of results and has an error of its own, of type `E`.
+    pub fn try_stream<T: DeserializeOwned, E: DeserializeOwned + 'static>(
+        &self,
+        method: impl Into<CompactString>,
+        args: impl Serialize,
+    ) -> StreamCall<T, MethodError<E>> {
+        self.dynamic_stream(method.into(), &args)
+    }
+
+    fn dynamic_stream<T: DeserializeOwned, X: Ending>(
+        &self,
+        method: CompactString,
+        args: &impl Serialize,
+    ) -> StreamCall<T, X> {
+        StreamCall::new(
+            self.node.clone(),
+            self.target,
+            self.service.clone(),
+            method,
+            Method::default(),
+            encode_dynamic(args),
+            value::decode,
+        )
+    }
+
     fn dynamic<T: DeserializeOwned, X: Ending>(
         &self,
         method: CompactString,
@@ -93,6 +128,23 @@ impl Client {
         decode: fn(&[u8]) -> Result<T, ValueError>,
     ) -> Call<T, X> {
         Call::new(
+            self.node.clone(),
+            self.target,
+            self.service.clone(),
+            CompactString::const_new(method.name),
+            *method,
+            params.finish(),
+            decode,
+        )
+    }
+    /// A call with a stream of results as typed clients make it; `decode` reads an item.
+    pub fn typed_stream<T, X: Ending>(
+        &self,
+        method: &Method,
+        params: ParamsWriter,
+        decode: fn(&[u8]) -> Result<T, ValueError>,
+    ) -> StreamCall<T, X> {
+        StreamCall::new(
             self.node.clone(),
             self.target,
             self.service.clone(),

@@ -2,17 +2,20 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use compact_str::CompactString;
 
 use super::budget::RetryBudget;
+use super::request::Streams;
 use super::routes::{Routes, ServiceIndex};
 use super::window::Window;
-use super::{NewCall, Reply, Target};
+use super::{Arrival, NewCall, Reply, Target};
 use crate::deadlines::{Deadlines, LONGEST};
 use crate::event::Event;
+use crate::stream::{Allowance, cost};
 use crate::table::Table;
 use crate::transport::{Address, Outbound, PeerId, Watch};
-use crate::wire::{Announcement, CallFrame, CallId, CallOptions, Failure, Frame, Reason};
+use crate::wire::{Announcement, CallFrame, CallId, CallOptions, Failure, Frame, Reason, StreamId};
 
 /// An idempotent call is started again at most this often.
 const MAX_RETRIES: u8 = 2;
@@ -77,6 +80,10 @@ struct Call {
     retries: u8,
     /// The transport has given it back once.
     bounced: bool,
+    /// Items of its streams were sent or have come: it cannot begin anew elsewhere.
+    moved: bool,
+    /// What may still come of its results, if they are a stream.
+    results: Allowance,
     deadline: Instant,
 }
 
@@ -92,11 +99,15 @@ enum Place {
 
 /// Most calls have none, and are spared the comparison of all there could be.
 fn options(new: &NewCall, retries: u8) -> Option<Box<CallOptions>> {
-    if !new.one_way && retries == 0 && new.headers.is_empty() {
+    let Streams { arguments: streams, credit } = new.streams;
+    // A handler that makes a one-way call does not wait for it.
+    let nested = new.inherited.is_some() && !new.one_way;
+    let plain = !new.one_way && !nested && retries == 0 && new.headers.is_empty();
+    if plain && streams == 0 && credit == 0 {
         return None;
     }
     let (one_way, attempt, headers) = (new.one_way, retries, new.headers.clone());
-    Some(Box::new(CallOptions { one_way, attempt, headers, ..CallOptions::default() }))
+    Some(Box::new(CallOptions { one_way, nested, attempt, headers, streams, credit, task: None }))
 }
 
 impl Call {
@@ -108,8 +119,7 @@ impl Call {
     }
 
     fn end(self, reply: Reply) {
-        // Nobody listens any more if the call was dropped; its cancel is on the way.
-        let _ = self.new.reply.send(reply);
+        self.new.reply.end(reply);
     }
 
     fn fail(self, reason: Reason, message: impl Into<String>) {
@@ -149,8 +159,10 @@ impl Pending {
         };
         let own = now + new.timeout.min(LONGEST);
         let deadline = new.inherited.map_or(own, |inherited| inherited.min(own));
-        let call =
-            Call { new, service, place: Place::Queued, retries: 0, bounced: false, deadline };
+        let results = Allowance::new(new.streams.credit);
+        let place = Place::Queued;
+        let (bounced, moved) = (false, false);
+        let call = Call { new, service, place, retries: 0, bounced, moved, results, deadline };
         let (calls, bytes) = (self.calls.len(), self.bytes + call.new.params.len());
         if calls >= self.bounds.calls || bytes > self.bounds.bytes {
             return call.fail(
@@ -284,13 +296,95 @@ impl Pending {
     }
 
     /// A result has come.
-    pub(crate) fn answered(&mut self, from: PeerId, id: CallId, value: bytes::Bytes, now: Instant) {
+    pub(crate) fn answered(&mut self, from: PeerId, id: CallId, value: Bytes, now: Instant) {
         if let Some(call) = self.take(id, from) {
             self.forget(&call);
             let service = call.service;
-            call.end(Ok(value));
+            if call.new.streams.credit == 0 {
+                call.end(Ok(value));
+            } else {
+                call.fail(Reason::WrongResult, "one value came where a stream was asked for");
+            }
             self.resume(service, now);
         }
+    }
+
+    /// The results have ended.
+    pub(crate) fn ended(
+        &mut self,
+        from: PeerId,
+        id: CallId,
+        failure: Option<Failure>,
+        now: Instant,
+    ) {
+        if let Some(failure) = failure {
+            return self.failed(from, id, failure, now);
+        }
+        if let Some(call) = self.take(id, from) {
+            self.forget(&call);
+            let service = call.service;
+            if call.new.streams.credit > 0 {
+                call.end(Ok(Bytes::new()));
+            } else {
+                call.fail(Reason::WrongResult, "a stream ended where one value was asked for");
+            }
+            self.resume(service, now);
+        }
+    }
+
+    /// The call, if this peer has it.
+    fn call_of(&mut self, from: PeerId, id: CallId) -> Option<&mut Call> {
+        match self.calls.get_mut(id) {
+            Some(call) if call.place == Place::With(from) => Some(call),
+            Some(_) => {
+                self.counters.stray_frames += 1;
+                None
+            }
+            None => {
+                self.counters.late_answers += 1;
+                None
+            }
+        }
+    }
+
+    /// An item of the results has come.
+    pub(crate) fn item(&mut self, from: PeerId, id: CallId, value: Bytes) {
+        self.started(from, id);
+        let Some(call) = self.call_of(from, id) else { return };
+        if call.results.spend(cost(&value)) {
+            call.moved = true;
+            call.new.reply.tell(Arrival::Item(value));
+        } else {
+            let reason = format!("it sent more of the results of {id} than it might");
+            self.out.push(Outbound::Disconnect { peer: from, reason });
+        }
+    }
+
+    /// The callee is ready for this much of an argument stream.
+    pub(crate) fn granted(&mut self, from: PeerId, id: CallId, stream: StreamId, bytes: u64) {
+        if let Some(call) = self.call_of(from, id) {
+            call.new.reply.tell(Arrival::Credit(stream, bytes));
+        }
+    }
+
+    /// The callee wants no more of an argument stream.
+    pub(crate) fn stopped(&mut self, from: PeerId, id: CallId, stream: StreamId) {
+        if let Some(call) = self.call_of(from, id) {
+            call.new.reply.tell(Arrival::Stop(stream));
+        }
+    }
+
+    /// The caller sends something of its streams to whoever has the call.
+    pub(crate) fn send_stream(&mut self, id: CallId, frame: Frame) {
+        // It may have ended meanwhile.
+        let Some(call) = self.calls.get_mut(id) else { return };
+        let Place::With(peer) = call.place else { return };
+        match &frame {
+            Frame::Credit { bytes, .. } => call.results.grant(*bytes),
+            _ => call.moved = true,
+        }
+        let to = Address::Peer(peer);
+        self.out.push(Outbound::Frame { to, frame, confirm: false, settles: None });
     }
 
     /// A failure has come.
@@ -338,12 +432,21 @@ impl Pending {
         }
     }
 
+    /// A server has begun a call, and is ready for this much of each of its argument streams.
+    pub(crate) fn begun(&mut self, from: PeerId, id: CallId, credit: u64) {
+        self.started(from, id);
+        let Some(call) = self.call_of(from, id) else { return };
+        for stream in 1..=call.new.streams.arguments {
+            call.new.reply.tell(Arrival::Credit(StreamId(stream), credit));
+        }
+    }
+
     /// A one-way call is out of this process.
     pub(crate) fn handed_over(&mut self, id: CallId, now: Instant) {
         if let Some(call) = self.calls.remove_if(id, |call| call.new.one_way) {
             self.forget(&call);
             let service = call.service;
-            call.end(Ok(bytes::Bytes::new()));
+            call.end(Ok(Bytes::new()));
             self.resume(service, now);
         }
     }
@@ -397,6 +500,7 @@ impl Pending {
         now: Instant,
     ) {
         if call.new.idempotent
+            && !call.moved
             && call.service.is_some()
             && call.retries < MAX_RETRIES
             && now < call.deadline
@@ -540,6 +644,7 @@ mod tests {
 
     use tokio::sync::oneshot;
 
+    use super::super::ReplyTo;
     use super::super::routes::tests::announcement;
     use super::*;
     use crate::wire::ServerState;
@@ -589,7 +694,8 @@ mod tests {
                 timeout: 10 * SECOND,
                 inherited: None,
                 wait_for_server: SECOND,
-                reply,
+                streams: Streams::default(),
+                reply: ReplyTo::Once(reply),
             };
             change(&mut new);
             self.next += 1;

@@ -80,13 +80,14 @@ impl MethodMeters {
         }
     }
 
-    /// A call ended that was taken up.
+    /// A call ended after so long.
     pub(crate) fn ended(&self, ended: Ended, took: Duration) {
         self.count(ended);
         self.duration.record(took.as_secs_f64());
     }
 
-    fn count(&self, ended: Ended) {
+    /// A call ended that is not timed.
+    pub(crate) fn count(&self, ended: Ended) {
         let counter = self.ended[ended.index()]
             .get_or_init(|| calls(self.side, &self.service, &self.method, ended));
         counter.increment(1);

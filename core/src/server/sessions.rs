@@ -3,14 +3,14 @@
 use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
+use super::admission::{Lane, Ticket};
+use super::replies::ReplyTo;
 use super::watch::Watch;
 use crate::context::{Caller, Context};
+use crate::stream::CallKey;
 use crate::table::Table;
 use crate::transport::PeerId;
 use crate::wire::CallId;
-
-/// A call as this node knows it: ids are the caller's own.
-pub(crate) type CallKey = (PeerId, CallId);
 
 /// All sessions.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ pub(crate) struct Session {
 #[derive(Debug)]
 pub(crate) enum Stage {
     /// It waits for its turn at the service in this place of the server's table.
-    Waiting { service: usize, one_way: bool, watch: Option<Box<Watch>> },
+    Waiting { service: usize, ticket: Ticket },
     /// Its handler is a task of its own.
     Running(Running),
 }
@@ -40,19 +40,27 @@ pub(crate) enum Stage {
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) service: usize,
+    /// The lane whose place it has.
+    pub(crate) lane: Lane,
     pub(crate) one_way: bool,
+    /// Its results are a stream.
+    pub(crate) streams: bool,
     pub(crate) context: Context,
     pub(crate) abort: tokio::task::AbortHandle,
+    /// Whoever listens, to be told how the call ends.
     pub(crate) watch: Option<Box<Watch>>,
 }
 
-impl Stage {
-    /// Takes out whoever listens, to be told how the call ends.
-    pub(crate) fn watch(&mut self) -> Option<Box<Watch>> {
-        match self {
-            Stage::Waiting { watch, .. } => watch.take(),
-            Stage::Running(running) => running.watch.take(),
-        }
+impl Running {
+    /// How its caller is told that it has ended.
+    pub(crate) fn reply_to(&mut self) -> ReplyTo {
+        ReplyTo { one_way: self.one_way, streams: self.streams, watch: self.watch.take() }
+    }
+
+    /// Drops the handler at its next `.await`, and tells what it spawned.
+    pub(crate) fn stop(&self) {
+        self.context.cancel();
+        self.abort.abort();
     }
 }
 
@@ -84,6 +92,11 @@ impl Sessions {
     /// Whether the call is here.
     pub(crate) fn has(&self, (peer, id): CallKey) -> bool {
         self.sessions.get(&peer).is_some_and(|session| session.has(id))
+    }
+
+    /// Where the call stands, if it is here.
+    pub(crate) fn stage(&self, (peer, id): CallKey) -> Option<&Stage> {
+        self.sessions.get(&peer)?.calls.get(&id)
     }
 
     /// The call has come to this stage.

@@ -282,6 +282,7 @@ impl Reader<'_> {
                 "streams" => options.streams = r.d.u32()?,
                 "credit" => options.credit = r.d.u64()?,
                 "task" => options.task = Some(r.task()?),
+                "nested" => options.nested = r.d.bool()?,
                 _ => return Ok(false),
             }
             Ok(true)

@@ -184,6 +184,7 @@ fn options(it: Option<&CallOptions>, e: &mut Encoder<Buffer<'_>>) -> Written {
         it.streams != 0,
         it.credit != 0,
         it.task.is_some(),
+        it.nested,
     ];
     e.map(entries.iter().filter(|present| **present).count() as u64)?;
     if it.one_way {
@@ -216,6 +217,9 @@ fn options(it: Option<&CallOptions>, e: &mut Encoder<Buffer<'_>>) -> Written {
         if task.detached {
             e.str("detached")?.bool(true)?;
         }
+    }
+    if it.nested {
+        e.str("nested")?.bool(true)?;
     }
     Ok(())
 }

@@ -146,6 +146,8 @@ reasons! {
     TaskDead = 36, Failed, "task_dead";
     /// The task's time ran out before it ended.
     TaskExpired = 37, Failed, "task_expired";
+    /// An item of a stream could not be written or read, so the call was ended.
+    StreamBroken = 38, Failed, "stream_broken";
 
     /// The server was lost while it had the call.
     ServerLost = 40, OutcomeUnknown, "server_lost";
