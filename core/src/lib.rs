@@ -8,6 +8,8 @@
 //! | what is in force | [`config`] |
 //! | a handle on the node | [`Node`], [`blocking`], [`block_on`] |
 //! | a call, awaited | [`Call`], [`Client`] |
+//! | what a program puts around calls | [`Interceptor`], [`CallLog`] |
+//! | what others see of calls | `observe`, [`TraceContext`] |
 //! | the client actor and its pending calls | `client` |
 //! | frames | [`wire`], [`value`] |
 //! | the link between nodes | [`transport`], [`Memory`] |

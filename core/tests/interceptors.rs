@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use farcall_core::config::ServerConfig;
 use farcall_core::{
-    CallError, CallInfo, CallLog, Config, Context, End, Ended, Functions, Incoming, Interceptor,
-    Memory, Node, Outgoing, Reason, Refusal, block_on,
+    ArgumentStream, CallError, CallInfo, CallLog, Config, Context, End, Ended, Functions, Incoming,
+    Interceptor, Memory, Node, Outgoing, Reason, Refusal, block_on,
 };
+use futures::StreamExt;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// Says by name what it sees.
@@ -79,6 +80,10 @@ fn service() -> Functions {
         .add("word", |ctx: Context| ctx.header("word").unwrap_or_default().to_owned())
         .add("hang", || async { pending::<()>().await })
         .add("panic", |fault: String| -> i64 { panic!("{fault}") })
+        .stream("count", |to: u64| futures::stream::iter(0..to))
+        .add("sum", |numbers: ArgumentStream<i64>| {
+            numbers.fold(0, |sum, it| async move { sum + it })
+        })
         .add("nested", |ctx: Context| async move {
             ctx.node().client("calc").call::<i64>("add", (1, 2)).await.unwrap()
         })
@@ -258,6 +263,49 @@ fn a_dropped_call_is_heard_of_as_cancelled_on_both_sides() {
         // One that was never polled was never made.
         drop(client.client("calc").call::<()>("hang", ()));
         said.nothing();
+    });
+}
+
+#[test]
+fn calls_with_streams_end_when_their_streams_do() {
+    block_on(async {
+        let memory = Memory::new();
+        let ([there, here], mut said) = witnesses(["there", "here"]);
+        let (asks, answer) = asks();
+        let (server, client) = (node(&memory).await, node(&memory).await);
+        server.with(there).with(asks).serve(service()).await.unwrap();
+        let calc = client.with(here).client("calc");
+
+        answer.send("yes").unwrap();
+        let mut counted = calc.stream::<u64>("count", (3,));
+        assert_eq!(counted.next().await.unwrap().unwrap(), 0);
+        said.all(&["here: count leaves", "there: count comes"]).await;
+        let rest: Vec<u64> = counted.map(Result::unwrap).collect().await;
+        assert_eq!(rest, [1, 2]);
+        said.all(&["there: count ended at the server: ok"]).await;
+        said.all(&["here: count ended at the client: ok"]).await;
+
+        answer.send("yes").unwrap();
+        let numbers = calc.call::<i64>("sum", ()).argument_stream(futures::stream::iter([1, 2, 3]));
+        assert_eq!(numbers.await.unwrap(), 6);
+        said.all(&["here: sum leaves", "there: sum comes"]).await;
+        said.all(&["there: sum ended at the server: ok"]).await;
+        said.all(&["here: sum ended at the client: ok"]).await;
+
+        answer.send("yes").unwrap();
+        let mut counted = calc.stream::<u64>("count", (u64::MAX,));
+        assert_eq!(counted.next().await.unwrap().unwrap(), 0);
+        said.all(&["here: count leaves", "there: count comes"]).await;
+        drop(counted);
+        said.all(&["here: count ended at the client: cancelled"]).await;
+        said.all(&["there: count ended at the server: cancelled"]).await;
+
+        answer.send("no").unwrap();
+        let refused = calc.stream::<u64>("count", (3,)).next().await.unwrap().unwrap_err();
+        assert_eq!(refused.reason(), Reason::Busy);
+        said.all(&["here: count leaves", "there: count comes"]).await;
+        said.all(&["there: count ended at the server: busy"]).await;
+        said.all(&["here: count ended at the client: busy"]).await;
     });
 }
 

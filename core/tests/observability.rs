@@ -375,6 +375,8 @@ fn calls_are_counted_by_method_and_outcome() {
         }
         assert_eq!(shown["farcall_call_duration_seconds server calc add"], 3.0);
         assert_eq!(shown["farcall_call_duration_seconds client calc add"], 3.0);
+        // The one that was refused is not timed.
+        assert_eq!(shown["farcall_call_duration_seconds server calc hang"], 2.0);
     });
 }
 

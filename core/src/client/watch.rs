@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use compact_str::CompactString;
+use compact_str::{CompactString, ToCompactString};
 use tracing::Span;
 use tracing::field::display;
 
@@ -11,7 +11,7 @@ use crate::context::inherited_trace;
 use crate::interceptor::{CallInfo, Chain, End, Outgoing, Side, set};
 use crate::observe::{ClientMeters, ClientService, Ended, client_span, record_end};
 use crate::trace_context::TraceContext;
-use crate::wire::{Failure, Headers};
+use crate::wire::{Failure, Headers, MAX_HEADER_BYTES, MAX_HEADERS};
 
 /// Hears how a call ends: for metrics, its span, and its interceptors. Dropping it means that the
 /// call was dropped.
@@ -143,12 +143,34 @@ pub(crate) fn pass_on_trace(headers: &mut Headers) {
     }
 }
 
+/// Adds the headers of a trace. A call that has no room for them goes without: it is not to fail for
+/// being watched.
 fn put_trace(headers: &mut Headers, trace: TraceContext, state: Option<CompactString>) {
-    let mut text = CompactString::default();
-    // Nothing is written but to memory.
-    let _ = std::fmt::Write::write_fmt(&mut text, format_args!("{trace}"));
-    set(headers, CompactString::const_new(TraceContext::TRACEPARENT), text);
-    if let Some(state) = state {
-        set(headers, CompactString::const_new(TraceContext::TRACESTATE), state);
+    let parent = (TraceContext::TRACEPARENT, trace.to_compact_string());
+    let state = state.map(|state| (TraceContext::TRACESTATE, state));
+    for (name, value) in std::iter::once(parent).chain(state) {
+        let bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if headers.len() >= MAX_HEADERS || bytes + name.len() + value.len() > MAX_HEADER_BYTES {
+            return;
+        }
+        set(headers, CompactString::const_new(name), value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_takes_no_room_that_is_not_there() {
+        let trace = TraceContext::begin();
+        let many = (0..MAX_HEADERS - 1).map(|at| (format!("h{at}").into(), "x".into()));
+        let mut headers: Headers = many.collect();
+        put_trace(&mut headers, trace, Some("a=1".into()));
+        assert_eq!(headers.len(), MAX_HEADERS);
+        assert_eq!(headers[MAX_HEADERS - 1].0, TraceContext::TRACEPARENT);
+        let mut headers: Headers = vec![("h".into(), "x".repeat(MAX_HEADER_BYTES - 60).into())];
+        put_trace(&mut headers, trace, None);
+        assert_eq!(headers.len(), 1);
     }
 }

@@ -80,13 +80,14 @@ impl MethodMeters {
         }
     }
 
-    /// A call ended that was taken up.
+    /// A call ended after so long.
     pub(crate) fn ended(&self, ended: Ended, took: Duration) {
         self.count(ended);
         self.duration.record(took.as_secs_f64());
     }
 
-    fn count(&self, ended: Ended) {
+    /// A call ended that is not timed.
+    pub(crate) fn count(&self, ended: Ended) {
         let counter = self.ended[ended.index()]
             .get_or_init(|| calls(self.side, &self.service, &self.method, ended));
         counter.increment(1);
@@ -154,19 +155,22 @@ impl ServedMeters {
     }
 
     /// The meters of a method, if anybody listens.
-    pub(crate) fn method(&self, at: usize, name: &str) -> Option<Rc<MethodMeters>> {
-        let make = || Rc::new(MethodMeters::new("server", &self.service, name));
-        listening().then(|| Rc::clone(self.methods[at].get_or_init(make)))
-    }
-
-    /// So many calls run, and so many wait.
-    pub(crate) fn load(&mut self, running: usize, waiting: usize) {
-        if self.load.is_none() && (running, waiting) != (0, 0) && listening() {
+    pub(crate) fn method(&mut self, at: usize, name: &str) -> Option<Rc<MethodMeters>> {
+        if !listening() {
+            return None;
+        }
+        if self.load.is_none() {
             describe();
             let labels = with_side("server", [("service", self.service.to_string())]);
             let share = |name| Share::new(gauge!(name, &labels));
             self.load = Some((share(IN_FLIGHT), share(WAITING)));
         }
+        let make = || Rc::new(MethodMeters::new("server", &self.service, name));
+        Some(Rc::clone(self.methods[at].get_or_init(make)))
+    }
+
+    /// So many calls run, and so many wait; of interest once a call has come while somebody listened.
+    pub(crate) fn load(&mut self, running: usize, waiting: usize) {
         if let Some((in_flight, waits)) = &mut self.load {
             in_flight.set(running);
             waits.set(waiting);
@@ -391,17 +395,19 @@ mod tests {
         let recorder = DebuggingRecorder::new();
         let snapshotter = recorder.snapshotter();
         let _one = with_local_recorder(&recorder, || {
-            let mut one = ServedMeters::new(&"calc".into(), 0);
-            let mut two = ServedMeters::new(&"calc".into(), 0);
+            let [mut one, mut two] = [(); 2].map(|()| ServedMeters::new(&"calc".into(), 1));
+            assert!(one.method(0, "add").is_some() && two.method(0, "add").is_some());
             one.load(3, 2);
             two.load(4, 0);
             one.load(1, 0);
             drop(two);
             one
         });
+        let mut seen = seen(&snapshotter);
+        seen.retain(|it| it.starts_with("farcall_calls_"));
         let expected =
             ["farcall_calls_in_flight server calc: 1", "farcall_calls_waiting server calc: 0"];
-        assert_eq!(seen(&snapshotter), expected);
+        assert_eq!(seen, expected);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::context::Context;
 use crate::observe::{Ended, MethodMeters, record_end};
-use crate::wire::{Failure, Frame};
+use crate::wire::{Failure, Frame, ReasonClass};
 
 /// Hears how a call ends: for metrics, its span, and its interceptors. Dropping it means that nobody
 /// wants the outcome any more.
@@ -73,7 +73,13 @@ impl Watch {
         self.told = true;
         let took = self.since.elapsed();
         if let Some(meters) = &self.meters {
-            meters.ended(ended, took);
+            match ended {
+                // Those that are turned away say nothing of how long calls take, and may be many.
+                Ended::Failed(reason) if reason.class() == ReasonClass::Refused => {
+                    meters.count(ended);
+                }
+                _ => meters.ended(ended, took),
+            }
         }
         if let Some(context) = &self.context {
             record_end(context.span(), ended, message, ended.is_servers_fault());
