@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 /// The size of a buffer to read small frames into.
 const READ: usize = 128 * 1024;
@@ -73,6 +73,14 @@ impl Buffers {
         // In steps of an eighth, so that the next frame of about this size finds room in it.
         let step = (bytes / 8).next_power_of_two();
         self.take(bytes).unwrap_or_else(|| ReadBuffer::with_size(bytes.next_multiple_of(step)))
+    }
+
+    /// Makes a frame of what was read into a buffer of its own, which is used again afterwards.
+    pub(crate) fn freeze(&self, mut bytes: BytesMut) -> Bytes {
+        let size = bytes.capacity();
+        let frame = bytes.split().freeze();
+        self.read(ReadBuffer { bytes, size });
+        frame
     }
 
     fn take(&self, room: usize) -> Option<ReadBuffer> {

@@ -46,7 +46,7 @@ pub struct Cutter {
 }
 
 /// Consecutive bytes of a frame: those of its head, then those of its payload.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Piece {
     /// What is not payload. Empty but in the first pieces.
     pub head: Bytes,
