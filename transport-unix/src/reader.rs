@@ -179,3 +179,55 @@ impl Reader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use farcall_core::wire::{Frame, PART_BYTES};
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    const LIMITS: FrameLimits = FrameLimits { first: 1 << 20, rest: 1 << 20 };
+
+    fn part(last: bool) -> BytesMut {
+        let mut bytes = BytesMut::from(&[0; PREFIX][..]);
+        Frame::Part { message: 1, last, bytes: vec![7; PART_BYTES].into() }.encode(&mut bytes);
+        let len = (bytes.len() - PREFIX) as u32;
+        bytes[..PREFIX].copy_from_slice(&len.to_be_bytes());
+        bytes
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_part_is_read_to_where_it_belongs_but_for_its_beginning() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let (read, _write) = ours.into_split();
+        let (mut reader, buffers) = (Reader::new(read), Buffers::default());
+        let mut assembler = Assembler::new(1 << 20);
+        let mut copied = 0;
+        for last in [false, true] {
+            theirs.write_all(&part(last)).await.unwrap();
+            loop {
+                let was_direct = reader.part.is_some();
+                let read =
+                    poll_fn(|cx| reader.poll_read(&buffers, LIMITS, Some(&mut assembler), cx));
+                let batch = read.await.unwrap().unwrap();
+                reader.prepare(&buffers, Some(&mut assembler)).unwrap();
+                let there = assembler.buffer(1).map_or(0, |bytes| bytes.len());
+                if !was_direct && last {
+                    copied = there - PART_BYTES;
+                }
+                if let Some(message) = batch.message {
+                    assert!(last && message[..] == [7; 2 * PART_BYTES]);
+                    break;
+                }
+                if there == PART_BYTES && !last {
+                    break;
+                }
+            }
+        }
+        assert!(copied > 0 && copied <= BEGINNING, "{copied} bytes were moved");
+    }
+}
