@@ -152,7 +152,7 @@ impl Node {
     /// The servers of a service that this node sees; the first time, once the transport has looked.
     ///
     /// # Errors
-    /// The node is closed.
+    /// The node is closed, or the transport cannot look for servers.
     pub async fn servers(&self, service: impl Into<CompactString>) -> Result<Vec<ServerInfo>> {
         self.list(Some(service.into())).await
     }
@@ -160,7 +160,7 @@ impl Node {
     /// The servers of all services of the namespace.
     ///
     /// # Errors
-    /// The node is closed.
+    /// The node is closed, or the transport cannot look for servers.
     pub async fn all_servers(&self) -> Result<Vec<ServerInfo>> {
         self.list(None).await
     }
@@ -169,7 +169,7 @@ impl Node {
         let closed = || Error::Link(LinkError::new("the node is closed"));
         let (reply, servers) = oneshot::channel();
         self.shared().client.send(Listing(service, reply)).await.map_err(|_| closed())?;
-        servers.await.map_err(|_| closed())
+        servers.await.map_err(|_| closed())?.map_err(Error::Link)
     }
 
     /// How a peer is: what it serves and runs, and who is connected to it. Answered also by servers

@@ -217,9 +217,24 @@ pub enum Inbound {
         /// It ended with a clean goodbye: what the peer has not answered, it has not started.
         clean: bool,
     },
-    /// The first look of a [`Outbound::Watch`] is over: every server that could be reached then has
-    /// been announced.
-    Watching(Watch),
+    /// The first look of a [`Outbound::Watch`] is over. An error may also come later, or for a service
+    /// that is watched as one of all; the transport goes on trying then.
+    Watching {
+        /// Which watch.
+        watch: Watch,
+        /// Every server that could be reached then has been announced; or why none can be found.
+        result: Result<(), LinkError>,
+    },
+    /// A server that was found cannot be connected with, or does not say hello. Told once for each
+    /// reason; the transport goes on trying.
+    Unreachable {
+        /// Its service.
+        service: CompactString,
+        /// Its id.
+        server: CompactString,
+        /// Why, for people.
+        reason: String,
+    },
     /// The answer to [`Outbound::Serve`].
     Serving {
         /// The service.

@@ -15,6 +15,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::{self, IoSlice, Write};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -27,6 +28,7 @@ use farcall_core::wire::{
 };
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use crate::dial::Dial;
@@ -45,6 +47,8 @@ const SLICES: usize = 64;
 const WRITE_FROM: usize = 64 * 1024;
 /// How much is written to one peer before others have their turn.
 const TURN: usize = 1024 * 1024;
+/// After this part of the time for a handshake a server is slow: a quarter of a second of five.
+const SLOW: u32 = 20;
 
 /// Which side of a session this node is on.
 #[derive(Clone, Debug)]
@@ -397,8 +401,7 @@ impl Session {
 
     async fn live(&self, hub: &Hub, mut reader: Reader) -> End {
         self.send_now(hub, &Frame::Hello(Box::new(hub.hello.clone())));
-        let up = poll_fn(|cx| self.poll(hub, &mut reader, cx));
-        match timeout(hub.limits.handshake, up).await {
+        match self.handshake(hub, &mut reader).await {
             Ok(Step::Up) => {}
             Ok(Step::End(end)) => return end,
             Err(_) => {
@@ -415,6 +418,20 @@ impl Session {
                 return end;
             }
         }
+    }
+
+    /// Waits until the other side is known, or it has had its time. That a server takes long is told
+    /// early: whoever lists servers does not wait for all of it.
+    async fn handshake(&self, hub: &Hub, reader: &mut Reader) -> Result<Step, Elapsed> {
+        let mut up = pin!(poll_fn(|cx| self.poll(hub, reader, cx)));
+        let all = hub.limits.handshake;
+        let Side::Client(dial) = &self.side else { return timeout(all, up).await };
+        let some = all / SLOW;
+        if let Ok(step) = timeout(some, &mut up).await {
+            return Ok(step);
+        }
+        dial.complain(hub, format!("it has said no hello within {some:?}"));
+        timeout(all - some, up).await
     }
 
     fn poll(&self, hub: &Hub, reader: &mut Reader, cx: &mut Context<'_>) -> Poll<Step> {
