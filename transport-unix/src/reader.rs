@@ -153,7 +153,7 @@ impl Reader {
             // What contradicts itself is read as any other frame, and refused then.
             && head.checked_add(part.len) == Some(found.last)
         {
-            let bytes = assembler.admit(part, |room| buffers.take_for_large(room).bytes)?;
+            let bytes = assembler.admit(part, |room| buffers.take_for_message(room))?;
             bytes.extend_from_slice(&frame[head..]);
             self.part = Some((part, found.missing));
             self.buffer.bytes.clear();

@@ -23,8 +23,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use farcall_core::transport::{Address, Credentials, Inbound, PeerId};
 use farcall_core::wire::{
-    Announcement, Assembler, FRAME_OVERHEAD, Frame, Hello, PARTS, PartError, ServerState, Towards,
-    WireError,
+    Announcement, Assembler, FRAME_OVERHEAD, Frame, Hello, PARTS, PartError, PartHead, ServerState,
+    Towards, WireError,
 };
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
@@ -591,7 +591,13 @@ impl Session {
             (_, Frame::Hello(_)) => Err(End::rejected("it said hello twice")),
             (_, Frame::Part { message, last, bytes }) => {
                 let whole = match &mut *self.assembler.borrow_mut() {
-                    Some(assembler) => assembler.push(message, last, &bytes).map_err(wrong_part)?,
+                    Some(assembler) => {
+                        let part = PartHead { message, last, len: bytes.len() };
+                        let buffer = |room| hub.buffers.take_for_message(room);
+                        let place = assembler.admit(part, buffer).map_err(wrong_part)?;
+                        place.extend_from_slice(&bytes);
+                        assembler.finish(part)
+                    }
                     None => return Err(End::rejected("it sent a part, which was not agreed")),
                 };
                 whole.map_or(Ok(()), |whole| self.take_whole(hub, hub.buffers.freeze(whole)))
