@@ -327,6 +327,34 @@ fn half_a_message_is_waited_for_only_so_long_whatever_else_is_sent() {
 }
 
 #[test]
+fn who_takes_nothing_of_a_message_is_thrown_out() {
+    run(async {
+        let mut scene = Scene::set(hasty()).await;
+        let _raw = Raw::greet_as(&scene.socket(), hello_with_parts()).await;
+        let peer = scene.server.peer().await;
+        scene.server.send(peer, answer(1, LARGE)).await;
+        scene.all_is_well().await;
+        assert!(scene.server.down(peer).await.0.contains("read nothing"));
+    });
+}
+
+#[test]
+fn half_a_message_is_let_go_of_with_its_session() {
+    run(async {
+        let mut scene = Scene::set(limits()).await;
+        let mut raw = Raw::greet_as(&scene.socket(), hello_with_parts()).await;
+        let peer = scene.server.peer().await;
+        raw.send(&part(1, false, vec![0; PART_BYTES])).await;
+        raw.send(&call(1, 1)).await;
+        drop(raw);
+        assert_eq!(scene.server.frame().await, (peer, call(1, 1)));
+        let (reason, clean) = scene.server.down(peer).await;
+        assert!(reason.contains("closed") && !clean, "{reason}");
+        scene.all_is_well().await;
+    });
+}
+
+#[test]
 fn who_does_not_take_parts_gets_none() {
     run(async {
         let dir = tempdir().unwrap();
