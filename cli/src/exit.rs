@@ -52,6 +52,7 @@ impl Status {
             | Reason::Panicked
             | Reason::ResultUnencodable
             | Reason::ResultTooLarge
+            | Reason::StreamBroken
             | Reason::WrongResult
             | Reason::Abandoned
             | Reason::TaskCancelled
@@ -167,6 +168,7 @@ mod tests {
             ("task_cancelled", 1),
             ("task_dead", 1),
             ("task_expired", 4),
+            ("stream_broken", 1),
             ("server_lost", 5),
             ("deadline_exceeded", 4),
             ("pending", 4),

@@ -199,7 +199,7 @@ impl Node {
     /// The servers of a service that this node sees; the first time, once the transport has looked.
     ///
     /// # Errors
-    /// The node is closed.
+    /// The node is closed, or the transport cannot look for servers.
     pub async fn servers(&self, service: impl Into<CompactString>) -> Result<Vec<ServerInfo>> {
         self.list(Some(service.into())).await
     }
@@ -207,7 +207,7 @@ impl Node {
     /// The servers of all services of the namespace.
     ///
     /// # Errors
-    /// The node is closed.
+    /// The node is closed, or the transport cannot look for servers.
     pub async fn all_servers(&self) -> Result<Vec<ServerInfo>> {
         self.list(None).await
     }
@@ -215,7 +215,7 @@ impl Node {
     async fn list(&self, service: Option<CompactString>) -> Result<Vec<ServerInfo>> {
         let (reply, servers) = oneshot::channel();
         self.shared().client.send(Listing(service, reply)).await.map_err(|_| closed())?;
-        servers.await.map_err(|_| closed())
+        servers.await.map_err(|_| closed())?.map_err(Error::Link)
     }
 
     /// The nodes that this one has a session with: its clients, and the servers it has found.

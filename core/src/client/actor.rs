@@ -13,7 +13,7 @@ use crate::event::{Event, ServerInfo};
 use crate::node::Outlet;
 use crate::observe::LinkMeters;
 use crate::queue::Batches;
-use crate::transport::{Address, Outbound, PeerId, Watch};
+use crate::transport::{Address, LinkError, Outbound, PeerId, Watch};
 use crate::wire::{CallId, Frame, Hello, StreamId};
 
 /// Sees calls through: one per node.
@@ -23,7 +23,7 @@ pub(crate) struct ClientActor {
     events: broadcast::Sender<Event>,
     submissions: Option<Batches<Submission>>,
     timer: Timer,
-    listings: Vec<(Watch, oneshot::Sender<Vec<ServerInfo>>)>,
+    listings: Vec<(Watch, oneshot::Sender<Listed>)>,
     /// What the transport was asked by a listing, and what it has answered.
     asked: HashSet<Watch>,
     watching: HashSet<Watch>,
@@ -48,16 +48,17 @@ pub(crate) enum ClientInbound {
     Undelivered { to: Address, id: CallId, reason: String, written: bool },
     PeerUp(PeerId, Box<Hello>),
     PeerDown { peer: PeerId, reason: String, clean: bool },
-    Watching(Watch),
+    Watching(Watch, Result<(), LinkError>),
+    Unreachable { service: CompactString, server: CompactString, reason: String },
 }
 
 /// Asks for the servers of a service, or of all, once the transport has had its first look.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub(crate) struct Listing(
-    pub(crate) Option<CompactString>,
-    pub(crate) oneshot::Sender<Vec<ServerInfo>>,
-);
+pub(crate) struct Listing(pub(crate) Option<CompactString>, pub(crate) oneshot::Sender<Listed>);
+
+/// The servers, or why none can be looked for.
+pub(crate) type Listed = Result<Vec<ServerInfo>, LinkError>;
 
 /// Asks what was counted.
 #[derive(Debug, Message)]
@@ -147,11 +148,23 @@ impl ClientActor {
                 pending.peer_down(peer, &reason, clean, now);
                 pending.events.push(Event::PeerDown { peer, reason });
             }
-            ClientInbound::Watching(watch) => {
-                self.watching.insert(watch.clone());
-                for (_, reply) in self.listings.extract_if(.., |(of, _)| *of == watch) {
-                    let _ = reply.send(self.pending.routes.list(name(&watch)));
+            ClientInbound::Watching(watch, result) => {
+                let service = name(&watch);
+                match &result {
+                    Ok(()) => drop(self.watching.insert(watch.clone())),
+                    Err(error) => {
+                        // The next listing asks again.
+                        self.asked.remove(&watch);
+                        let (service, reason) = (service.cloned(), error.to_string());
+                        pending.events.push(Event::WatchFailed { service, reason });
+                    }
                 }
+                for (_, reply) in self.listings.extract_if(.., |(of, _)| *of == watch) {
+                    let _ = reply.send(result.clone().map(|()| pending.routes.list(service)));
+                }
+            }
+            ClientInbound::Unreachable { service, server, reason } => {
+                pending.events.push(Event::ServerUnreachable { service, server, reason });
             }
         }
     }
@@ -221,7 +234,7 @@ impl Handler<Listing> for ClientActor {
             None => Watch::Everything,
         };
         if self.watching.contains(&watch) {
-            let _ = reply.send(self.pending.routes.list(name(&watch)));
+            let _ = reply.send(Ok(self.pending.routes.list(name(&watch))));
             return;
         }
         match &watch {

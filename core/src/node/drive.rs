@@ -200,7 +200,10 @@ fn sort(
             server.push(ServerInbound::PeerDown(peer));
             client.push(ClientInbound::PeerDown { peer, reason, clean });
         }
-        Inbound::Watching(watch) => client.push(ClientInbound::Watching(watch)),
+        Inbound::Watching { watch, result } => client.push(ClientInbound::Watching(watch, result)),
+        Inbound::Unreachable { service, server, reason } => {
+            client.push(ClientInbound::Unreachable { service, server, reason });
+        }
         Inbound::Serving { service, result } => {
             server.push(ServerInbound::Serving(service, result));
         }
