@@ -7,16 +7,16 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 use futures::FutureExt;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::context::Context;
-use crate::params::{Arguments, Params};
-use crate::reply;
-use crate::service::{
-    Descriptor, IntoService, Invocation, MethodDescriptor, ParamDescriptor, Service,
-};
+use crate::params::{Arguments, NULL, Params};
+use crate::schema::{self, Describe, Described, Describer, Methods};
+use crate::service::{Descriptor, IntoService, Invocation, Service};
 use crate::wire::Failure;
+use crate::{reply, value};
 
 /// A service made of functions and closures, sync or async, of up to eight parameters.
 ///
@@ -36,9 +36,14 @@ use crate::wire::Failure;
 /// A function whose `Result` is to arrive as such is added by [`try_add`](Functions::try_add); with
 /// `add` it is refused when it is served. A sync function blocks its node while it runs. Bytes in
 /// parameters and results are [`Bytes`](crate::Bytes).
+///
+/// Types have a JSON Schema, as those of `#[farcall::data]` and of the standard library do; one that
+/// has none is wrapped in [`Opaque`](crate::Opaque). The compiler tells no names of parameters: they
+/// are called `a`, `b`, `c` and so on.
 #[must_use = "functions are called once they are served"]
 pub struct Functions {
-    descriptor: Descriptor,
+    name: Cow<'static, str>,
+    signatures: Vec<(Cow<'static, str>, Signature)>,
     entries: Vec<Box<dyn Entry>>,
     mistake: Option<String>,
 }
@@ -51,8 +56,8 @@ trait Entry: Send {
 impl Functions {
     /// A service of this name, without functions yet.
     pub fn new(service: impl Into<Cow<'static, str>>) -> Self {
-        let descriptor = Descriptor { name: service.into(), ..Descriptor::default() };
-        Functions { descriptor, entries: Vec::new(), mistake: None }
+        let (signatures, entries) = (Vec::new(), Vec::new());
+        Functions { name: service.into(), signatures, entries, mistake: None }
     }
 
     /// Adds a function that returns a value. Names may have dots.
@@ -81,13 +86,7 @@ impl Functions {
                  error arrives as one"
             ));
         }
-        self.descriptor.methods.push(MethodDescriptor {
-            name,
-            params: signature.params,
-            result: signature.result,
-            error: signature.error,
-            ..MethodDescriptor::default()
-        });
+        self.signatures.push((name, signature));
         self.entries.push(Box::new(Boxed { function, signature: PhantomData::<fn() -> M> }));
         self
     }
@@ -95,17 +94,23 @@ impl Functions {
 
 impl fmt::Debug for Functions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Functions").field(&self.descriptor).finish()
+        let names: Vec<_> = self.signatures.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Functions").field("name", &self.name).field("functions", &names).finish()
     }
 }
 
 impl IntoService for Functions {
     fn into_service(self: Box<Self>) -> Result<Rc<dyn Service>, String> {
-        let Functions { descriptor, entries, mistake } = *self;
-        match mistake {
-            Some(mistake) => Err(mistake),
-            None => Ok(Rc::new(Served { descriptor, entries })),
+        let Functions { name, signatures, entries, mistake } = *self;
+        if let Some(mistake) = mistake {
+            return Err(mistake);
         }
+        let documents = schema::describe(name, "".into(), |methods| {
+            for (name, signature) in signatures {
+                signature.describe(name, methods);
+            }
+        });
+        Ok(Rc::new(Served { descriptor: documents.into_offers(), entries }))
     }
 }
 
@@ -143,7 +148,8 @@ impl<F: Function<M>, M> Entry for Boxed<F, M> {
 /// A function that can be called from afar. `M` tells its shapes apart; nobody writes it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a function that can be served this way",
-    note = "its parameters must be `Deserialize` (or `Context`), its result `Serialize`; closures \
+    note = "its parameters must be `Deserialize` (or `Context`), its result `Serialize`, and all of \
+            them `JsonSchema`, as types with `#[farcall::data]` are, or wrapped in `Opaque`; closures \
             need their parameters' types written out",
     note = "one that returns a `Result` is added with `try_add`, any other with `add`"
 )]
@@ -158,10 +164,29 @@ pub trait Function<M>: Send + 'static {
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Signature {
-    params: Vec<ParamDescriptor>,
-    result: Cow<'static, str>,
-    error: Option<Cow<'static, str>>,
+    /// In their order; those that do not travel are left out.
+    params: Vec<Typed>,
+    result: Typed,
+    error: Option<Typed>,
     is_result: bool,
+}
+
+/// A type by its name, and what describes it.
+#[derive(Debug)]
+struct Typed(Cow<'static, str>, Describe);
+
+impl Signature {
+    fn describe(self, name: Cow<'static, str>, methods: &mut Methods) {
+        let Typed(result, of) = self.result;
+        let mut method = methods.method(name, "".into(), result, of);
+        for (Typed(ty, of), name) in self.params.into_iter().zip(NAMES) {
+            method = method.param(name.into(), ty, of);
+        }
+        if let Some(Typed(ty, of)) = self.error {
+            method = method.error(ty, of);
+        }
+        method.options(false, None);
+    }
 }
 
 /// What a function may take: values that travel, or the call's [`Context`].
@@ -171,13 +196,20 @@ pub trait Argument: Sized {
 
     #[doc(hidden)]
     fn take(arguments: &mut Arguments<'_>, context: &Context) -> Result<Self, Failure>;
+
+    #[doc(hidden)]
+    fn describe(describer: &mut Describer) -> Described;
 }
 
-impl<T: DeserializeOwned> Argument for T {
+impl<T: DeserializeOwned + JsonSchema> Argument for T {
     const TRAVELS: bool = true;
 
     fn take(arguments: &mut Arguments<'_>, _: &Context) -> Result<Self, Failure> {
         arguments.next()
+    }
+
+    fn describe(describer: &mut Describer) -> Described {
+        describer.describe::<T>().optional(value::decode::<T>(NULL).is_ok())
     }
 }
 
@@ -186,6 +218,10 @@ impl Argument for Context {
 
     fn take(_: &mut Arguments<'_>, context: &Context) -> Result<Self, Failure> {
         Ok(context.clone())
+    }
+
+    fn describe(_: &mut Describer) -> Described {
+        Described::default()
     }
 }
 
@@ -226,11 +262,9 @@ fn is_result<T>() -> bool {
     std::any::type_name::<T>().starts_with("core::result::Result<")
 }
 
-/// The slots of `NAMES` for parameters of which some do not travel.
-fn params(described: &[(bool, Cow<'static, str>)]) -> Vec<ParamDescriptor> {
-    let travelling = described.iter().filter(|(travels, _)| *travels);
-    let named = travelling.zip(NAMES);
-    named.map(|((_, ty), name)| ParamDescriptor { name: name.into(), ty: ty.clone() }).collect()
+/// What a function gives, by its type.
+fn given<T: JsonSchema>() -> Typed {
+    Typed(type_name::<T>(), |describer| describer.describe::<T>())
 }
 
 macro_rules! arities {
@@ -238,7 +272,7 @@ macro_rules! arities {
         impl<Func, R, $($A),*> Function<Plain<(R, $($A,)*)>> for Func
         where
             Func: Fn($($A),*) -> R + Send + 'static,
-            R: Serialize + 'static,
+            R: Serialize + JsonSchema + 'static,
             $($A: Argument + 'static,)*
         {
             fn call(&self, params: &Params, _context: &Context) -> Result<Invocation, Failure> {
@@ -248,7 +282,7 @@ macro_rules! arities {
             }
 
             fn signature() -> Signature {
-                arities!(@signature type_name::<R>(), None, is_result::<R>(), $($A)*)
+                arities!(@signature given::<R>(), None, is_result::<R>(), $($A)*)
             }
         }
 
@@ -256,7 +290,7 @@ macro_rules! arities {
         where
             Func: Fn($($A),*) -> Fut + Send + 'static,
             Fut: Future<Output = R> + 'static,
-            R: Serialize + 'static,
+            R: Serialize + JsonSchema + 'static,
             $($A: Argument + 'static,)*
         {
             fn call(&self, params: &Params, _context: &Context) -> Result<Invocation, Failure> {
@@ -266,15 +300,15 @@ macro_rules! arities {
             }
 
             fn signature() -> Signature {
-                arities!(@signature type_name::<R>(), None, is_result::<R>(), $($A)*)
+                arities!(@signature given::<R>(), None, is_result::<R>(), $($A)*)
             }
         }
 
         impl<Func, R, E, $($A),*> Function<Fallible<Plain<(R, E, $($A,)*)>>> for Func
         where
             Func: Fn($($A),*) -> Result<R, E> + Send + 'static,
-            R: Serialize + 'static,
-            E: Serialize + fmt::Display + 'static,
+            R: Serialize + JsonSchema + 'static,
+            E: Serialize + JsonSchema + fmt::Display + 'static,
             $($A: Argument + 'static,)*
         {
             fn call(&self, params: &Params, _context: &Context) -> Result<Invocation, Failure> {
@@ -287,7 +321,7 @@ macro_rules! arities {
             }
 
             fn signature() -> Signature {
-                arities!(@signature type_name::<R>(), Some(type_name::<E>()), false, $($A)*)
+                arities!(@signature given::<R>(), Some(given::<E>()), false, $($A)*)
             }
         }
 
@@ -295,8 +329,8 @@ macro_rules! arities {
         where
             Func: Fn($($A),*) -> Fut + Send + 'static,
             Fut: Future<Output = Result<R, E>> + 'static,
-            R: Serialize + 'static,
-            E: Serialize + fmt::Display + 'static,
+            R: Serialize + JsonSchema + 'static,
+            E: Serialize + JsonSchema + fmt::Display + 'static,
             $($A: Argument + 'static,)*
         {
             fn call(&self, params: &Params, _context: &Context) -> Result<Invocation, Failure> {
@@ -312,7 +346,7 @@ macro_rules! arities {
             }
 
             fn signature() -> Signature {
-                arities!(@signature type_name::<R>(), Some(type_name::<E>()), false, $($A)*)
+                arities!(@signature given::<R>(), Some(given::<E>()), false, $($A)*)
             }
         }
     )+};
@@ -326,7 +360,10 @@ macro_rules! arities {
 
     (@signature $result:expr, $error:expr, $is_result:expr, $($A:ident)*) => {
         Signature {
-            params: params(&[$(($A::TRAVELS, type_name::<$A>())),*]),
+            params: [$(($A::TRAVELS, Typed(type_name::<$A>(), $A::describe))),*]
+                .into_iter()
+                .filter_map(|(travels, typed): (bool, Typed)| travels.then_some(typed))
+                .collect(),
             result: $result,
             error: $error,
             is_result: $is_result,

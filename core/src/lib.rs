@@ -13,6 +13,7 @@
 //! | the link between nodes | [`transport`], [`Memory`] |
 //! | the server actor, admission, handlers | `server` |
 //! | what runs | [`service`], [`Functions`], [`Context`] |
+//! | what it takes and gives | [`schema`] |
 //! | the answer, or why there is none | [`CallError`], [`MethodError`] |
 //!
 //! `docs/ARCHITECTURE.md` tells the story, and why the pieces are cut this way.
@@ -21,6 +22,7 @@ pub mod blocking;
 pub mod config;
 pub mod params;
 pub mod reply;
+pub mod schema;
 pub mod service;
 pub mod transport;
 pub mod value;
@@ -40,6 +42,7 @@ mod functions;
 mod memory;
 mod nearest;
 mod node;
+mod opaque;
 mod queue;
 mod runtime;
 mod server;
@@ -55,6 +58,7 @@ pub use event::{Event, ServerInfo};
 pub use functions::{Argument, Function, Functions};
 pub use memory::{Memory, MemoryKind};
 pub use node::{Events, Node, Server};
+pub use opaque::Opaque;
 pub use runtime::block_on;
 pub use server::{ClientStatus, DrainReport, NodeStatus, ServiceStatus};
 pub use wire::Reason;
