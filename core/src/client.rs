@@ -7,6 +7,7 @@
 mod actor;
 mod budget;
 mod call;
+mod compatibility;
 mod dynamic;
 mod pending;
 mod routes;

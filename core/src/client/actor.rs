@@ -1,19 +1,22 @@
 //! The client actor: feeds the pending calls with what happens, and sends what they decide.
 
 use std::collections::HashSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use compact_str::CompactString;
 use tokio::sync::{broadcast, oneshot};
 
+use super::compatibility::Question;
 use super::pending::{Bounds, Counters, Pending};
-use super::{Submission, Submissions};
+use super::{NewCall, Reply, Submission, Submissions, Target};
 use crate::event::{Event, ServerInfo};
 use crate::node::Outlet;
+use crate::params::encode_dynamic;
 use crate::queue::Batches;
 use crate::transport::{Address, Outbound, PeerId, Watch};
-use crate::wire::{CallId, Frame, Hello};
+use crate::value;
+use crate::wire::{CallId, Failure, Frame, Headers, Hello, Reason};
 
 /// Sees calls through: one per node.
 pub(crate) struct ClientActor {
@@ -21,6 +24,8 @@ pub(crate) struct ClientActor {
     out: Outlet,
     events: broadcast::Sender<Event>,
     submissions: Option<Batches<Submission>>,
+    /// The way for questions of its own.
+    own: Submissions,
     timer: Timer,
     listings: Vec<(Watch, oneshot::Sender<Vec<ServerInfo>>)>,
     /// What the transport was asked by a listing, and what it has answered.
@@ -57,6 +62,14 @@ pub(crate) struct Listing(
     pub(crate) oneshot::Sender<Vec<ServerInfo>>,
 );
 
+/// A server has said what it offers, or not.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Described(Question, Reply);
+
+/// How long a server may take to say what it offers, during which calls wait for it.
+const DESCRIBE: Duration = Duration::from_secs(2);
+
 /// Asks what was counted.
 #[derive(Debug, Message)]
 #[rtype(result = "Counters")]
@@ -69,13 +82,14 @@ pub(crate) struct Close;
 
 impl ClientActor {
     pub(crate) fn new(
-        bounds: Bounds,
-        submissions: Batches<Submission>,
+        (bounds, strict): (Bounds, bool),
+        (own, submissions): (Submissions, Batches<Submission>),
         out: Outlet,
         events: broadcast::Sender<Event>,
     ) -> Self {
         ClientActor {
-            pending: Pending::new(bounds),
+            pending: Pending::new(bounds, strict),
+            own,
             out,
             events,
             submissions: Some(submissions),
@@ -92,6 +106,9 @@ impl ClientActor {
         for event in self.pending.events.drain(..) {
             // No receiver is no fault: events are for those who ask.
             let _ = self.events.send(event);
+        }
+        for question in std::mem::take(&mut self.pending.compatibility.questions) {
+            self.ask(question, ctx);
         }
         let Some(due) = self.pending.next_due() else { return };
         match self.timer.armed {
@@ -110,6 +127,37 @@ impl ClientActor {
                 self.timer.armed = Some((due, handle));
             }
         }
+    }
+
+    /// Asks a server what it offers.
+    fn ask(&self, question: Question, ctx: &mut Context<Self>) {
+        let (reply, answer) = oneshot::channel();
+        let params = encode_dynamic(&(&*question.service,)).unwrap_or_default();
+        let asked = self.own.call(NewCall {
+            target: Target::Core(question.peer),
+            service: "farcall".into(),
+            method: "describe".into(),
+            params,
+            headers: Headers::new(),
+            one_way: false,
+            idempotent: true,
+            timeout: DESCRIBE,
+            inherited: None,
+            wait_for_server: Duration::ZERO,
+            expects: None,
+            reply,
+        });
+        if asked.is_err() {
+            // The node is closing, and all calls end.
+            return;
+        }
+        let actor = ctx.address();
+        actix::spawn(async move {
+            if let Ok(answer) = answer.await {
+                // Gone only with the node.
+                let _ = actor.send(Described(question, answer)).await;
+            }
+        });
     }
 
     fn inbound(&mut self, inbound: ClientInbound, now: Instant) {
@@ -218,6 +266,19 @@ impl Handler<Listing> for ClientActor {
     }
 }
 
+impl Handler<Described> for ClientActor {
+    type Result = ();
+
+    fn handle(&mut self, Described(question, reply): Described, ctx: &mut Context<Self>) {
+        let answer = reply.and_then(|bytes| {
+            value::decode(&bytes)
+                .map_err(|error| Failure::new(Reason::WrongResult, error.to_string()))
+        });
+        self.pending.described(&question, answer, Instant::now());
+        self.settle(ctx);
+    }
+}
+
 impl Handler<Count> for ClientActor {
     type Result = MessageResult<Count>;
 
@@ -245,11 +306,12 @@ impl std::fmt::Debug for ClientActor {
 impl Submissions {
     /// The client actor that these submissions go to.
     pub(crate) fn actor(
-        bounds: Bounds,
+        (bounds, strict): (Bounds, bool),
         out: Outlet,
         events: broadcast::Sender<Event>,
     ) -> (Self, ClientActor) {
         let (submissions, batches) = Submissions::new();
-        (submissions, ClientActor::new(bounds, batches, out, events))
+        let own = submissions.clone();
+        (submissions, ClientActor::new((bounds, strict), (own, batches), out, events))
     }
 }

@@ -16,6 +16,7 @@ use super::{NewCall, Reply, Submission, Submissions, Target};
 use crate::context::inherited_deadline;
 use crate::error::{CallError, MethodError};
 use crate::node::Node;
+use crate::schema::ServiceSchema;
 use crate::value::{self, ValueError};
 use crate::wire::{
     CallId, Failure, Headers, MAX_HEADER_BYTES, MAX_HEADERS, MAX_NAME_BYTES, Reason,
@@ -105,6 +106,7 @@ struct Built {
     inherited: Option<Instant>,
     wait_for_server: Option<Duration>,
     headers: Headers,
+    expects: Option<&'static ServiceSchema>,
 }
 
 impl<T, X: Ending> Call<T, X> {
@@ -124,6 +126,7 @@ impl<T, X: Ending> Call<T, X> {
             inherited: inherited_deadline(),
             wait_for_server: None,
             headers: Headers::new(),
+            expects: None,
         };
         let about = About { node, service, method, idempotent: traits.idempotent };
         Call { state: State::Built(built), about, decode, ending: PhantomData }
@@ -134,6 +137,11 @@ impl<T, X: Ending> Call<T, X> {
             set(built);
         }
         self
+    }
+
+    /// Only servers that fit to this may have it.
+    pub(crate) fn expecting(self, expects: Option<&'static ServiceSchema>) -> Self {
+        self.option(|built| built.expects = expects)
     }
 
     /// Ends the call this long after its first poll, at the latest.
@@ -235,6 +243,7 @@ impl<T, X: Ending> Call<T, X> {
             timeout: built.timeout.unwrap_or(config.client.timeout),
             inherited,
             wait_for_server: wait,
+            expects: built.expects,
             reply,
         })?;
         self.state = State::Sent { id, outcome };

@@ -8,6 +8,7 @@ use super::{Call, Ending, Method, Target};
 use crate::error::MethodError;
 use crate::node::Node;
 use crate::params::{ParamsWriter, encode_dynamic};
+use crate::schema::ServiceSchema;
 use crate::transport::PeerId;
 use crate::value::{self, ValueError};
 
@@ -25,19 +26,33 @@ pub struct Client {
     node: Node,
     service: CompactString,
     target: Target,
+    /// What a typed client knows of the service.
+    expects: Option<&'static ServiceSchema>,
 }
 
 impl Client {
     /// A client of the service of this name, at whichever server has the fewest calls in flight.
     #[must_use]
     pub fn new(node: &Node, service: impl Into<CompactString>) -> Self {
-        Client { node: node.clone(), service: service.into(), target: Target::Service }
+        let (node, service) = (node.clone(), service.into());
+        Client { node, service, target: Target::Service, expects: None }
     }
 
     /// The same, but at one peer only.
     #[must_use]
     pub fn at(&self, peer: PeerId) -> Self {
         Client { target: Target::Peer(peer), ..self.clone() }
+    }
+
+    /// The same, for a typed client: its calls are compared with what each server offers.
+    ///
+    /// # Panics
+    /// The first time, if a `JsonSchema` that somebody wrote by hand does.
+    #[must_use]
+    pub fn expecting(self, schema: &'static ServiceSchema) -> Self {
+        // Made here, where a mistake in it is the caller's, and not on the node's thread.
+        schema.expects();
+        Client { expects: Some(schema), ..self }
     }
 
     /// The service's name.
@@ -101,5 +116,6 @@ impl Client {
             params.finish(),
             decode,
         )
+        .expecting(self.expects)
     }
 }

@@ -7,6 +7,7 @@ use compact_str::CompactString;
 use tokio::sync::oneshot;
 
 use crate::queue::{Batches, Closed, Sender, queue};
+use crate::schema::ServiceSchema;
 use crate::transport::PeerId;
 use crate::wire::{CallId, Failure, Headers, Reason};
 
@@ -47,6 +48,8 @@ pub(crate) struct NewCall {
     pub(crate) inherited: Option<Instant>,
     /// How long it waits for a server, if there is none.
     pub(crate) wait_for_server: Duration,
+    /// What a typed client knows of the service.
+    pub(crate) expects: Option<&'static ServiceSchema>,
     pub(crate) reply: oneshot::Sender<Reply>,
 }
 
