@@ -54,8 +54,9 @@ mod open;
 pub use farcall_core::{
     Argument, Bytes, Call, CallError, Caller, Client, ClientStatus, Config, Context, Counters,
     Data, Details, DrainReport, Ending, Error, Event, Events, Function, Functions, Memory, Method,
-    MethodError, Node, NodeStatus, Notify, Reason, Result, Retry, Scope, Server, ServerInfo,
-    ServiceStatus, block_on, blocking, config, params, reply, service, transport, value, wire,
+    MethodError, Node, NodeStatus, Notify, Opaque, Reason, Result, Retry, Scope, Server,
+    ServerInfo, ServiceStatus, block_on, blocking, config, params, reply, schema, service,
+    transport, value, wire,
 };
 pub use farcall_macros::{data, main, service, test};
 pub use open::{Open, resolve, transports};

@@ -189,6 +189,14 @@ impl Node {
         self.query(peer, "describe", &(service,)).await
     }
 
+    /// Asks a peer for a sign of life, which it gives also when it is busy.
+    ///
+    /// # Errors
+    /// As of any call.
+    pub async fn ping(&self, peer: PeerId) -> Result<(), CallError> {
+        self.query(peer, "ping", &()).await
+    }
+
     fn query<T: DeserializeOwned>(
         &self,
         peer: PeerId,

@@ -122,7 +122,13 @@ pub(super) fn forms(schema: &Value) -> Vec<Cow<'_, Value>> {
         let Some(Value::Array(parts)) = map.get(key) else { continue };
         let base = without(key);
         if base.keys().all(|key| DOCS.contains(&&**key)) {
-            return parts.iter().map(Cow::Borrowed).collect();
+            // A list of words is one of them, and as many forms.
+            let words = |part: &'_ Value| part.get("enum").is_some() && reference(part).is_none();
+            let apart = parts.iter().flat_map(|part| match words(part) {
+                true => forms(part),
+                false => vec![Cow::Borrowed(part)],
+            });
+            return apart.collect();
         }
         // Fields that all of the forms have.
         let both = |part: &Value| {
@@ -135,9 +141,7 @@ pub(super) fn forms(schema: &Value) -> Vec<Cow<'_, Value>> {
         };
         return parts.iter().map(both).collect();
     }
-    if let Some(Value::Array(constants)) = map.get("enum")
-        && constants.len() > 1
-    {
+    if let Some(Value::Array(constants)) = map.get("enum") {
         let base = without("enum");
         let one = |constant: &Value| {
             let mut one = base.clone();
@@ -217,6 +221,10 @@ mod tests {
             [r#"{"const":"A","type":"string"}"#, r#"{"const":"B","type":"string"}"#]
         );
         assert_eq!(apart(json!({"anyOf": [true, {}], "title": "T"})), ["true", "{}"]);
+        assert_eq!(
+            apart(json!({"oneOf": [{"enum": ["A"]}, {"type": "object"}]})),
+            [r#"{"const":"A"}"#, r#"{"type":"object"}"#]
+        );
         assert_eq!(
             apart(json!({"oneOf": [{"type": "null"}], "properties": {}})),
             [r#"{"allOf":[{"type":"null"}],"properties":{}}"#]

@@ -5,6 +5,7 @@
 //! optional value whose type does not fit does not fit.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -13,8 +14,8 @@ use serde_json::{Map, Value};
 use super::alternatives::{forms, is_anything, reference, whole};
 use super::{Definitions, Schema};
 
-/// Pairs of schemas that one comparison looks at. Types as people write them take some hundreds.
-const MAX_STEPS: u32 = 50_000;
+/// Pairs of schemas that are looked at for one service. A method as people write it takes dozens.
+pub(super) const MAX_STEPS: u32 = 100_000;
 
 /// How deep types may nest, references aside.
 const MAX_DEPTH: u32 = 100;
@@ -95,9 +96,11 @@ impl Fit {
 pub(super) struct Comparison<'a> {
     written: Side<'a>,
     read: Side<'a>,
-    /// Definitions that are being compared, which are taken to fit where they meet again.
+    /// Definitions that are being compared, each with what it is compared to: they are taken to fit
+    /// where they meet again.
     open: Vec<(String, String)>,
-    steps: u32,
+    /// How many pairs may still be looked at, of this service.
+    steps: &'a Cell<u32>,
     depth: u32,
 }
 
@@ -110,8 +113,8 @@ pub(super) struct Side<'a> {
 
 impl<'a> Comparison<'a> {
     /// Of what one side writes and the other reads.
-    pub(super) fn new(written: Side<'a>, read: Side<'a>) -> Self {
-        Comparison { written, read, open: Vec::new(), steps: MAX_STEPS, depth: MAX_DEPTH }
+    pub(super) fn new(written: Side<'a>, read: Side<'a>, steps: &'a Cell<u32>) -> Self {
+        Comparison { written, read, open: Vec::new(), steps, depth: MAX_DEPTH }
     }
 
     /// Whether what is written is read.
@@ -120,15 +123,14 @@ impl<'a> Comparison<'a> {
     }
 
     fn value(&mut self, written: &Value, read: &Value) -> Fit {
-        let (Some(steps), Some(depth)) = (self.steps.checked_sub(1), self.depth.checked_sub(1))
-        else {
+        let left = (self.steps.get().checked_sub(1), self.depth.checked_sub(1));
+        let (Some(steps), Some(depth)) = left else {
             return Fit::perhaps("the types are too large to be compared");
         };
-        (self.steps, self.depth) = (steps, depth);
-        let pair = match (reference(written), reference(read)) {
-            (Some(written), Some(read)) => Some((written.to_owned(), read.to_owned())),
-            _ => None,
-        };
+        self.steps.set(steps);
+        self.depth = depth;
+        // Only what is referred to can meet itself again.
+        let pair = reference(written).map(|name| (name.to_owned(), read.to_string()));
         let fit = match pair {
             Some(pair) if self.open.contains(&pair) => Fit::Fits,
             Some(pair) => {
@@ -366,16 +368,20 @@ fn is_whole(schema: &Value) -> bool {
         && !schema["enum"].is_array()
 }
 
-/// What tells the variants of an enum apart: the word, or the name of the one field.
+/// What tells the variants of an enum apart: the word, the name of the one field, or the word in one.
 fn tag(schema: &Value) -> Option<&str> {
     if let Some(Value::String(word)) = schema.get("const") {
         return Some(word);
     }
     let closed = schema.get("additionalProperties") == Some(&Value::Bool(false));
-    match schema.get("required")?.as_array()?.as_slice() {
-        [Value::String(name)] if closed => Some(name),
-        _ => None,
+    let required = schema.get("required")?.as_array()?;
+    if let [Value::String(name)] = required.as_slice()
+        && closed
+    {
+        return Some(name);
     }
+    let fields = schema.get("properties")?.as_object()?;
+    fields.values().find_map(|field| field.get("const")?.as_str())
 }
 
 /// What CBOR makes of a value of a schema of one form.

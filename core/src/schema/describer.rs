@@ -23,6 +23,12 @@ impl Documents {
     pub fn into_offers(self) -> Descriptor {
         self.offers
     }
+
+    /// What clients expect, alone.
+    #[must_use]
+    pub fn into_expects(self) -> Descriptor {
+        self.expects
+    }
 }
 
 /// A type in both directions.

@@ -1,10 +1,11 @@
 //! Whether a client's calls of a server's methods can work.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use super::Text;
-use super::compare::{Comparison, Fit, Side};
+use super::compare::{Comparison, Fit, MAX_STEPS, Side};
 use crate::service::{Descriptor, MethodDescriptor, ParamDescriptor};
 
 /// Whether calls of a method can work between a client and a server of different versions.
@@ -69,9 +70,10 @@ const SERVER: &str = "the server";
 pub fn compare(expected: &Descriptor, offered: &Descriptor) -> BTreeMap<Text, Verdict> {
     let client = Side { who: CLIENT, definitions: &expected.definitions };
     let server = Side { who: SERVER, definitions: &offered.definitions };
+    let steps = &Cell::new(MAX_STEPS);
     let methods = expected.methods.iter().map(|ours| {
         let verdict = match offered.methods.iter().find(|it| it.name == ours.name) {
-            Some(theirs) => Pair { ours, theirs, client, server }.verdict(),
+            Some(theirs) => Pair { ours, theirs, client, server, steps }.verdict(),
             None => {
                 let why = "the server has no such method".to_owned();
                 let (method, path) = (ours.name.clone(), String::new());
@@ -90,6 +92,7 @@ struct Pair<'a> {
     theirs: &'a MethodDescriptor,
     client: Side<'a>,
     server: Side<'a>,
+    steps: &'a Cell<u32>,
 }
 
 impl Pair<'_> {
@@ -128,7 +131,8 @@ impl Pair<'_> {
                 verdicts.push(self.refused(Part::Parameter(param.name.clone()), why));
                 continue;
             }
-            let fit = Comparison::new(self.client, self.server).schema(&param.schema, &read.schema);
+            let fit = Comparison::new(self.client, self.server, self.steps)
+                .schema(&param.schema, &read.schema);
             verdicts.push(self.of(Part::Parameter(param.name.clone()), fit));
         }
         for param in theirs.iter().skip(ours.len()).filter(|param| !param.optional) {
@@ -147,7 +151,7 @@ impl Pair<'_> {
             };
             return vec![self.refused(Part::Result, why)];
         }
-        let mut comparison = Comparison::new(self.server, self.client);
+        let mut comparison = Comparison::new(self.server, self.client, self.steps);
         let fit = comparison.schema(&self.theirs.result_schema, &self.ours.result_schema);
         vec![self.of(Part::Result, fit)]
     }
@@ -159,7 +163,9 @@ impl Pair<'_> {
             return Vec::new();
         };
         // Calls that go well do not meet it.
-        let fit = Comparison::new(self.server, self.client).schema(written, read).at_most_perhaps();
+        let fit = Comparison::new(self.server, self.client, self.steps)
+            .schema(written, read)
+            .at_most_perhaps();
         vec![self.of(Part::Error, fit)]
     }
 
