@@ -59,9 +59,9 @@ pub use farcall_core::{
     Argument, ArgumentStream, Bytes, Call, CallError, CallInfo, CallLog, Client, ClientStatus,
     Config, Context, Counters, Data, Details, DrainReport, End, Ended, Ending, Error, Event,
     Events, Function, Functions, Incoming, Interceptor, Memory, Method, MethodError, Node,
-    NodeStatus, Notify, Outgoing, Peer, PeerAddress, PeerInfo, Reason, Refusal, Result, Retry,
-    Scope, Server, ServerInfo, ServiceStatus, Side, StreamCall, TraceContext, block_on, blocking,
-    config, params, reply, service, transport, value, wire,
+    NodeStatus, Notify, Opaque, Outgoing, Peer, PeerAddress, PeerInfo, Reason, Refusal, Result,
+    Retry, Scope, Server, ServerInfo, ServiceStatus, Side, StreamCall, TraceContext, block_on,
+    blocking, config, params, reply, schema, service, transport, value, wire,
 };
 pub use farcall_macros::{data, main, service, test};
 pub use open::{Open, resolve, transports};

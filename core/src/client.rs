@@ -10,6 +10,7 @@
 mod actor;
 mod budget;
 mod call;
+mod compatibility;
 mod dynamic;
 mod flow;
 mod pending;

@@ -120,6 +120,9 @@ pub struct ClientConfig {
     /// How long a call waits for a server to appear before it fails as *not sent*: 5 s, at most 24
     /// h.
     pub wait_for_server: Duration,
+    /// Whether typed clients refuse to call a server of another version where it cannot be decided
+    /// that both fit together, and not only where it is certain that they do not: `strict = false`.
+    pub strict: bool,
     /// The name by which servers know this client. Generated at each start if it is absent.
     pub identity: Option<Name>,
 }
@@ -175,7 +178,12 @@ impl Default for ServerConfig {
 
 impl Default for ClientConfig {
     fn default() -> ClientConfig {
-        ClientConfig { timeout: 30 * SECOND, wait_for_server: 5 * SECOND, identity: None }
+        ClientConfig {
+            timeout: 30 * SECOND,
+            wait_for_server: 5 * SECOND,
+            strict: false,
+            identity: None,
+        }
     }
 }
 
@@ -215,6 +223,7 @@ impl ClientConfig {
                 default.wait_for_server,
                 Duration::ZERO..=DAY,
             ),
+            strict: section.boolean("strict", default.strict),
             identity: section.name("identity"),
         }
     }

@@ -2,24 +2,27 @@
 
 use std::fmt::{Debug, Display};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::client::{Call, Client, Method};
 use crate::error::MethodError;
-use crate::params::{Arguments, ParamsWriter};
+use crate::opaque::Opaque;
+use crate::params::{Arguments, NULL, ParamsWriter};
 use crate::reply;
+use crate::schema::{self, Describer};
 use crate::service::Outcome;
 use crate::value::{self, ValueError};
 use crate::wire::Failure;
 
 /// What travels between processes: a method's parameters and its result.
 ///
-/// Every type is data that serde can write and read, and that borrows nothing. A type of your own
-/// becomes data by `#[farcall::data]`:
+/// Every type is data that serde can write and read, that has a JSON Schema, and that borrows nothing.
+/// A type of your own becomes data by `#[farcall::data]`, which derives all of that:
 ///
 /// ```
-/// #[derive(serde::Serialize, serde::Deserialize)]
+/// #[derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 /// struct Point {
 ///     x: f64,
 ///     y: f64,
@@ -31,12 +34,16 @@ use crate::wire::Failure;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot travel between processes",
-    label = "serde cannot both write and read this, or something in it",
+    label = "serde cannot both write and read this, or it has no JSON Schema, or something in it",
     note = "a type of your own travels once `#[farcall::data]` stands above it",
-    note = "many other crates have a feature `serde`, after which their types travel",
+    note = "many other crates have a feature `serde`, and `schemars` has one for many of them",
+    note = "without a JSON Schema it travels as `#[farcall(opaque)]`, on the parameter or the method",
     note = "the call's own context is taken as `&Context`"
 )]
-pub trait Data: Sized + 'static {
+pub trait Data<How = Described>: Sized + 'static
+where
+    How: Sealed,
+{
     // What the macros call instead of serde's traits, which are no supertraits for the same reason:
     // a type that cannot travel is to be reported once and in our words, and not for each of the two
     // traits, wherever they are needed.
@@ -71,10 +78,63 @@ pub trait Data: Sized + 'static {
         params: ParamsWriter,
         decode: fn(&[u8]) -> Result<U, ValueError>,
     ) -> Call<U, MethodError<Self>>;
+
+    #[doc(hidden)]
+    fn __describe(describer: &mut Describer) -> schema::Described;
+
+    #[doc(hidden)]
+    fn __describe_list(describer: &mut Describer) -> schema::Described;
+}
+
+/// Data whose schema is its own.
+#[derive(Debug)]
+pub struct Described;
+
+/// Data whose schema says *anything*: `#[farcall(opaque)]`.
+#[derive(Debug)]
+pub struct Undescribed;
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Described {}
+    impl Sealed for super::Undescribed {}
+}
+use sealed::Sealed;
+
+/// Where the schema of data of type `T` comes from.
+#[doc(hidden)]
+pub trait Describes<T>: Sealed {
+    fn describe(describer: &mut Describer) -> schema::Described;
+    fn describe_list(describer: &mut Describer) -> schema::Described;
 }
 
 #[diagnostic::do_not_recommend]
-impl<T: Serialize + DeserializeOwned + 'static> Data for T {
+impl<T: JsonSchema> Describes<T> for Described {
+    fn describe(describer: &mut Describer) -> schema::Described {
+        describer.describe::<T>()
+    }
+
+    fn describe_list(describer: &mut Describer) -> schema::Described {
+        describer.describe::<[T]>()
+    }
+}
+
+impl<T> Describes<T> for Undescribed {
+    fn describe(_: &mut Describer) -> schema::Described {
+        schema::Described::default()
+    }
+
+    fn describe_list(describer: &mut Describer) -> schema::Described {
+        describer.describe::<[Opaque<T>]>()
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T, How> Data<How> for T
+where
+    T: Serialize + DeserializeOwned + 'static,
+    How: Describes<T>,
+{
     fn __read(arguments: &mut Arguments<'_>) -> Result<Self, Failure> {
         arguments.next()
     }
@@ -113,5 +173,15 @@ impl<T: Serialize + DeserializeOwned + 'static> Data for T {
         decode: fn(&[u8]) -> Result<U, ValueError>,
     ) -> Call<U, MethodError<Self>> {
         client.typed(method, params, decode)
+    }
+
+    fn __describe(describer: &mut Describer) -> schema::Described {
+        // What is left out is read as null: the type itself knows best whether it is one of those.
+        let optional = value::decode::<T>(NULL).is_ok();
+        How::describe(describer).optional(optional)
+    }
+
+    fn __describe_list(describer: &mut Describer) -> schema::Described {
+        How::describe_list(describer)
     }
 }

@@ -2,6 +2,7 @@
 
 use compact_str::CompactString;
 
+use crate::schema::Difference;
 use crate::transport::PeerId;
 use crate::wire::{Announcement, NodeId, ServerState};
 
@@ -91,6 +92,17 @@ pub enum Event {
         peer: PeerId,
         /// Why, for people.
         reason: String,
+    },
+    /// A typed client and a server of another version of its service may or may not fit together.
+    /// Said once for each method and version, when it is called; under `[client] strict` such calls
+    /// are refused instead.
+    SchemaUndecided {
+        /// The service's name.
+        service: CompactString,
+        /// The id of a server of that version.
+        server: CompactString,
+        /// What cannot be decided.
+        difference: Difference,
     },
     /// Somebody was turned away or thrown out: garbage, wrong version, too many, too slow.
     Rejected {

@@ -7,18 +7,17 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 use futures::{FutureExt, Stream};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::context::Context;
-use crate::params::{Arguments, Params};
-use crate::reply;
-use crate::service::{
-    Descriptor, IntoService, Invocation, MethodDescriptor, ParamDescriptor, Service,
-};
+use crate::params::{Arguments, NULL, Params};
+use crate::schema::{self, Describe, Described, Describer, Methods};
+use crate::service::{Descriptor, IntoService, Invocation, Service};
 use crate::stream::{ArgumentStream, results};
-use crate::value;
 use crate::wire::Failure;
+use crate::{reply, value};
 
 /// A service made of functions and closures, sync or async, of up to eight parameters.
 ///
@@ -51,9 +50,14 @@ use crate::wire::Failure;
 ///     .stream("count", |to: u64| futures::stream::iter(0..to))
 ///     .stream("double", |numbers: ArgumentStream<i64>| numbers.map(|number| number * 2));
 /// ```
+///
+/// Types have a JSON Schema, as those of `#[farcall::data]` and of the standard library do; one that
+/// has none is wrapped in [`Opaque`](crate::Opaque). The compiler tells no names of parameters: they
+/// are called `a`, `b`, `c` and so on.
 #[must_use = "functions are called once they are served"]
 pub struct Functions {
-    descriptor: Descriptor,
+    name: Cow<'static, str>,
+    signatures: Vec<(Cow<'static, str>, Signature)>,
     entries: Vec<Box<dyn Entry>>,
     mistake: Option<String>,
 }
@@ -66,8 +70,8 @@ trait Entry: Send {
 impl Functions {
     /// A service of this name, without functions yet.
     pub fn new(service: impl Into<Cow<'static, str>>) -> Self {
-        let descriptor = Descriptor { name: service.into(), ..Descriptor::default() };
-        Functions { descriptor, entries: Vec::new(), mistake: None }
+        let (signatures, entries) = (Vec::new(), Vec::new());
+        Functions { name: service.into(), signatures, entries, mistake: None }
     }
 
     /// Adds a function that returns a value. Names may have dots.
@@ -115,14 +119,7 @@ impl Functions {
                  error arrives as one"
             ));
         }
-        self.descriptor.methods.push(MethodDescriptor {
-            name,
-            params: signature.params,
-            result: signature.result,
-            error: signature.error,
-            stream: signature.stream,
-            ..MethodDescriptor::default()
-        });
+        self.signatures.push((name, signature));
         self.entries.push(Box::new(Boxed { function, signature: PhantomData::<fn() -> M> }));
         self
     }
@@ -130,17 +127,23 @@ impl Functions {
 
 impl fmt::Debug for Functions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Functions").field(&self.descriptor).finish()
+        let names: Vec<_> = self.signatures.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Functions").field("name", &self.name).field("functions", &names).finish()
     }
 }
 
 impl IntoService for Functions {
     fn into_service(self: Box<Self>) -> Result<Rc<dyn Service>, String> {
-        let Functions { descriptor, entries, mistake } = *self;
-        match mistake {
-            Some(mistake) => Err(mistake),
-            None => Ok(Rc::new(Served { descriptor, entries })),
+        let Functions { name, signatures, entries, mistake } = *self;
+        if let Some(mistake) = mistake {
+            return Err(mistake);
         }
+        let documents = schema::describe(name, "".into(), |methods| {
+            for (name, signature) in signatures {
+                signature.describe(name, methods);
+            }
+        });
+        Ok(Rc::new(Served { descriptor: documents.into_offers(), entries }))
     }
 }
 
@@ -178,7 +181,8 @@ impl<F: Function<M>, M> Entry for Boxed<F, M> {
 /// A function that can be called from afar. `M` tells its shapes apart; nobody writes it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a function that can be served this way",
-    note = "its parameters must be `Deserialize` (or `Context`), its result `Serialize`; closures \
+    note = "its parameters must be `Deserialize` (or `Context`), its result `Serialize`, and all of \
+            them `JsonSchema`, as types with `#[farcall::data]` are, or wrapped in `Opaque`; closures \
             need their parameters' types written out",
     note = "one that returns a `Result` is added with `try_add`, any other with `add`"
 )]
@@ -193,11 +197,44 @@ pub trait Function<M>: Send + 'static {
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Signature {
-    params: Vec<ParamDescriptor>,
-    result: Cow<'static, str>,
-    error: Option<Cow<'static, str>>,
+    /// In their order, those that do not travel too.
+    params: Vec<(ArgumentKind, Typed)>,
+    result: Typed,
+    error: Option<Typed>,
     is_result: bool,
     stream: bool,
+}
+
+/// A type by its name, and what describes it.
+#[derive(Debug)]
+struct Typed(Cow<'static, str>, Describe);
+
+impl Signature {
+    fn describe(self, name: Cow<'static, str>, methods: &mut Methods) {
+        let Typed(result, of) = self.result;
+        let mut method = methods.method(name, "".into(), result, of);
+        let (mut names, mut stream_names) = (NAMES.iter(), STREAM_NAMES.iter());
+        for (kind, Typed(ty, of)) in self.params {
+            method = match kind {
+                ArgumentKind::Value => match names.next() {
+                    Some(name) => method.param(Cow::Borrowed(*name), ty, of),
+                    None => method,
+                },
+                ArgumentKind::Stream => match stream_names.next() {
+                    Some(name) => method.param_stream(Cow::Borrowed(*name), ty, of),
+                    None => method,
+                },
+                ArgumentKind::Context => method,
+            };
+        }
+        if self.stream {
+            method = method.stream();
+        }
+        if let Some(Typed(ty, of)) = self.error {
+            method = method.error(ty, of);
+        }
+        method.options(false, None);
+    }
 }
 
 /// What a function may take: values that travel, streams of them ([`ArgumentStream`]), or the call's
@@ -213,6 +250,9 @@ pub trait Argument: Sized {
 
     #[doc(hidden)]
     fn take(arguments: &mut Arguments<'_>, context: &Context) -> Result<Self, Failure>;
+
+    #[doc(hidden)]
+    fn describe(describer: &mut Describer) -> Described;
 }
 
 #[doc(hidden)]
@@ -223,15 +263,19 @@ pub enum ArgumentKind {
     Context,
 }
 
-impl<T: DeserializeOwned> Argument for T {
+impl<T: DeserializeOwned + JsonSchema> Argument for T {
     const KIND: ArgumentKind = ArgumentKind::Value;
 
     fn take(arguments: &mut Arguments<'_>, _: &Context) -> Result<Self, Failure> {
         arguments.next()
     }
+
+    fn describe(describer: &mut Describer) -> Described {
+        describer.describe::<T>().optional(value::decode::<T>(NULL).is_ok())
+    }
 }
 
-impl<T: DeserializeOwned + 'static> Argument for ArgumentStream<T> {
+impl<T: DeserializeOwned + JsonSchema + 'static> Argument for ArgumentStream<T> {
     const KIND: ArgumentKind = ArgumentKind::Stream;
 
     fn written() -> Cow<'static, str> {
@@ -242,6 +286,10 @@ impl<T: DeserializeOwned + 'static> Argument for ArgumentStream<T> {
         let name = STREAM_NAMES[arguments.streams_taken().min(STREAM_NAMES.len() - 1)];
         arguments.next_stream(context, name, value::decode)
     }
+
+    fn describe(describer: &mut Describer) -> Described {
+        describer.describe::<T>()
+    }
 }
 
 impl Argument for Context {
@@ -249,6 +297,10 @@ impl Argument for Context {
 
     fn take(_: &mut Arguments<'_>, context: &Context) -> Result<Self, Failure> {
         Ok(context.clone())
+    }
+
+    fn describe(_: &mut Describer) -> Described {
+        Described::default()
     }
 }
 
@@ -298,18 +350,9 @@ fn is_result<T>() -> bool {
     std::any::type_name::<T>().starts_with("core::result::Result<")
 }
 
-/// What travels of a function's parameters.
-fn params(described: Vec<(ArgumentKind, Cow<'static, str>)>) -> Vec<ParamDescriptor> {
-    let (mut names, mut stream_names) = (NAMES.iter(), STREAM_NAMES.iter());
-    let travelling = described.into_iter().filter_map(|(kind, ty)| {
-        let (name, stream) = match kind {
-            ArgumentKind::Value => (names.next()?, false),
-            ArgumentKind::Stream => (stream_names.next()?, true),
-            ArgumentKind::Context => return None,
-        };
-        Some(ParamDescriptor { name: Cow::Borrowed(*name), ty, stream })
-    });
-    travelling.collect()
+/// What a function gives, by its type.
+fn given<T: JsonSchema>() -> Typed {
+    Typed(type_name::<T>(), |describer| describer.describe::<T>())
 }
 
 macro_rules! arities {
@@ -317,7 +360,7 @@ macro_rules! arities {
         impl<Func, R, $($A),*> Function<Plain<(R, $($A,)*)>> for Func
         where
             Func: Fn($($A),*) -> R + Send + 'static,
-            R: Serialize + 'static,
+            R: Serialize + JsonSchema + 'static,
             $($A: Argument + 'static,)*
         {
             fn call(&self, params: &Params, _context: &Context) -> Result<Invocation, Failure> {
@@ -327,7 +370,7 @@ macro_rules! arities {
             }
 
             fn signature() -> Signature {
-                arities!(@signature type_name::<R>(), None, is_result::<R>(), false, $($A)*)
+                arities!(@signature given::<R>(), None, is_result::<R>(), false, $($A)*)
             }
         }
 
@@ -335,7 +378,7 @@ macro_rules! arities {
         where
             Func: Fn($($A),*) -> Fut + Send + 'static,
             Fut: Future<Output = R> + 'static,
-            R: Serialize + 'static,
+            R: Serialize + JsonSchema + 'static,
             $($A: Argument + 'static,)*
         {
             fn call(&self, params: &Params, _context: &Context) -> Result<Invocation, Failure> {
@@ -345,15 +388,15 @@ macro_rules! arities {
             }
 
             fn signature() -> Signature {
-                arities!(@signature type_name::<R>(), None, is_result::<R>(), false, $($A)*)
+                arities!(@signature given::<R>(), None, is_result::<R>(), false, $($A)*)
             }
         }
 
         impl<Func, R, E, $($A),*> Function<Fallible<Plain<(R, E, $($A,)*)>>> for Func
         where
             Func: Fn($($A),*) -> Result<R, E> + Send + 'static,
-            R: Serialize + 'static,
-            E: Serialize + fmt::Display + 'static,
+            R: Serialize + JsonSchema + 'static,
+            E: Serialize + JsonSchema + fmt::Display + 'static,
             $($A: Argument + 'static,)*
         {
             fn call(&self, params: &Params, _context: &Context) -> Result<Invocation, Failure> {
@@ -366,7 +409,7 @@ macro_rules! arities {
             }
 
             fn signature() -> Signature {
-                arities!(@signature type_name::<R>(), Some(type_name::<E>()), false, false, $($A)*)
+                arities!(@signature given::<R>(), Some(given::<E>()), false, false, $($A)*)
             }
         }
 
@@ -374,8 +417,8 @@ macro_rules! arities {
         where
             Func: Fn($($A),*) -> Fut + Send + 'static,
             Fut: Future<Output = Result<R, E>> + 'static,
-            R: Serialize + 'static,
-            E: Serialize + fmt::Display + 'static,
+            R: Serialize + JsonSchema + 'static,
+            E: Serialize + JsonSchema + fmt::Display + 'static,
             $($A: Argument + 'static,)*
         {
             fn call(&self, params: &Params, _context: &Context) -> Result<Invocation, Failure> {
@@ -391,7 +434,7 @@ macro_rules! arities {
             }
 
             fn signature() -> Signature {
-                arities!(@signature type_name::<R>(), Some(type_name::<E>()), false, false, $($A)*)
+                arities!(@signature given::<R>(), Some(given::<E>()), false, false, $($A)*)
             }
         }
 
@@ -399,7 +442,7 @@ macro_rules! arities {
         where
             Func: Fn($($A),*) -> S + Send + 'static,
             S: Stream<Item = R> + 'static,
-            R: Serialize + 'static,
+            R: Serialize + JsonSchema + 'static,
             $($A: Argument + 'static,)*
         {
             fn call(&self, params: &Params, context: &Context) -> Result<Invocation, Failure> {
@@ -409,7 +452,7 @@ macro_rules! arities {
             }
 
             fn signature() -> Signature {
-                arities!(@signature type_name::<R>(), None, is_result::<R>(), true, $($A)*)
+                arities!(@signature given::<R>(), None, is_result::<R>(), true, $($A)*)
             }
         }
 
@@ -417,8 +460,8 @@ macro_rules! arities {
         where
             Func: Fn($($A),*) -> S + Send + 'static,
             S: Stream<Item = Result<R, E>> + 'static,
-            R: Serialize + 'static,
-            E: Serialize + fmt::Display + 'static,
+            R: Serialize + JsonSchema + 'static,
+            E: Serialize + JsonSchema + fmt::Display + 'static,
             $($A: Argument + 'static,)*
         {
             fn call(&self, params: &Params, context: &Context) -> Result<Invocation, Failure> {
@@ -432,7 +475,7 @@ macro_rules! arities {
             }
 
             fn signature() -> Signature {
-                arities!(@signature type_name::<R>(), Some(type_name::<E>()), false, true, $($A)*)
+                arities!(@signature given::<R>(), Some(given::<E>()), false, true, $($A)*)
             }
         }
     )+};
@@ -446,7 +489,7 @@ macro_rules! arities {
 
     (@signature $result:expr, $error:expr, $is_result:expr, $stream:expr, $($A:ident)*) => {
         Signature {
-            params: params(vec![$(($A::KIND, $A::written())),*]),
+            params: vec![$(($A::KIND, Typed($A::written(), $A::describe))),*],
             result: $result,
             error: $error,
             is_result: $is_result,

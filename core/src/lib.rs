@@ -16,6 +16,7 @@
 //! | the server actor, admission, handlers | `server` |
 //! | what runs | [`service`], [`Functions`], [`Context`] |
 //! | streams inside of calls | [`StreamCall`], [`ArgumentStream`], `stream` |
+//! | what it takes and gives | [`schema`] |
 //! | the answer, or why there is none | [`CallError`], [`MethodError`] |
 //!
 //! `docs/ARCHITECTURE.md` tells the story, and why the pieces are cut this way.
@@ -24,6 +25,7 @@ pub mod blocking;
 pub mod config;
 pub mod params;
 pub mod reply;
+pub mod schema;
 pub mod service;
 pub mod transport;
 pub mod value;
@@ -45,6 +47,7 @@ mod memory;
 mod nearest;
 mod node;
 mod observe;
+mod opaque;
 mod peer;
 mod queue;
 mod runtime;
@@ -65,6 +68,7 @@ pub use interceptor::{CallInfo, CallLog, End, Incoming, Interceptor, Outgoing, R
 pub use memory::{Memory, MemoryKind};
 pub use node::{Events, Node, Server};
 pub use observe::Ended;
+pub use opaque::Opaque;
 pub use peer::{Peer, PeerAddress, PeerInfo};
 pub use runtime::block_on;
 pub use server::{ClientStatus, DrainReport, NodeStatus, ServiceStatus};

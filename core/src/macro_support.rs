@@ -4,17 +4,18 @@
 
 use std::marker::PhantomData;
 
+pub use schemars;
 pub use serde;
 
 pub use crate::client::{Call, Client, Method, StreamCall, Upload};
 pub use crate::context::Context;
-pub use crate::data::Data;
+pub use crate::data::{Data, Described, Undescribed};
 pub use crate::error::{CallError, MethodError};
 pub use crate::node::Node;
+pub use crate::opaque::Opaque;
 pub use crate::params::{Params, ParamsWriter};
-pub use crate::service::{
-    Descriptor, IntoService, Invocation, MethodDescriptor, ParamDescriptor, Service,
-};
+pub use crate::schema::{self, ServiceSchema};
+pub use crate::service::{Descriptor, IntoService, Invocation, Service};
 pub use crate::stream::{ArgumentStream, results};
 pub use crate::wire::Failure;
 pub use crate::{reply, value};

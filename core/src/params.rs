@@ -109,7 +109,7 @@ enum Form<'a> {
 }
 
 /// CBOR null: what an absent argument is read from, so that optional ones are filled in.
-const NULL: &[u8] = &[0xf6];
+pub(crate) const NULL: &[u8] = &[0xf6];
 
 impl<'a> Arguments<'a> {
     /// Reads the next parameter. An absent one is read as null, which is `None` for an `Option`.

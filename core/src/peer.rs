@@ -95,6 +95,14 @@ impl Peer {
         self.node.query(self.address, "status", &()).await
     }
 
+    /// Asks it for a sign of life, which it gives also while it is busy.
+    ///
+    /// # Errors
+    /// As of any call.
+    pub async fn ping(&self) -> Result<(), CallError> {
+        self.node.query(self.address, "ping", &()).await
+    }
+
     /// What a service of this peer offers.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! dispatch by other means write one by hand.
 
 use std::borrow::Cow;
+use std::ops::Not;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::params::Params;
+use crate::schema::{Definitions, Schema};
 use crate::wire::Failure;
 
 /// A method's outcome as it will travel: the encoded result, or why there is none.
@@ -64,6 +66,13 @@ pub struct Descriptor {
     pub docs: Cow<'static, str>,
     /// Its methods; their position is what [`Service::call`] gets.
     pub methods: Vec<MethodDescriptor>,
+    /// A hash of all types of all methods, and of nothing that is for people alone; empty if the
+    /// schemas are not known. Servers announce it.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub schema: Cow<'static, str>,
+    /// What the schemas of the methods refer to.
+    #[serde(default, rename = "$defs", skip_serializing_if = "Definitions::is_empty")]
+    pub definitions: Definitions,
 }
 
 /// What one method takes and gives.
@@ -78,12 +87,18 @@ pub struct MethodDescriptor {
     pub params: Vec<ParamDescriptor>,
     /// The type of its result, as written in Rust; that of an item, if it is a stream.
     pub result: Cow<'static, str>,
+    /// The values of its result.
+    #[serde(default, skip_serializing_if = "Schema::is_anything")]
+    pub result_schema: Schema,
     /// Whether it gives a stream of results.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "Not::not")]
     pub stream: bool,
     /// The type of its error, as written in Rust, if it has one.
     #[serde(default)]
     pub error: Option<Cow<'static, str>>,
+    /// The values of its error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_schema: Option<Schema>,
     /// Whether it may run again when the first run's outcome is unknown.
     #[serde(default)]
     pub idempotent: bool,
@@ -100,9 +115,15 @@ pub struct ParamDescriptor {
     /// Its type, as written in Rust; that of an item, if it is a stream.
     #[serde(rename = "type")]
     pub ty: Cow<'static, str>,
+    /// Its values.
+    #[serde(default, skip_serializing_if = "Schema::is_anything")]
+    pub schema: Schema,
+    /// Whether it may be left out.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub optional: bool,
     /// Whether it is a stream. Streams are not among the arguments of a call, but beside them, in
     /// the order of the parameters.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "Not::not")]
     pub stream: bool,
 }
 

@@ -13,13 +13,14 @@ use farcall_core::params::Params;
 use farcall_core::service::{Descriptor, IntoService, Invocation, MethodDescriptor, Service};
 use farcall_core::wire::Failure;
 use farcall_core::{
-    Bytes, CallError, Config, Context, Functions, Memory, MethodError, Node, Reason, blocking,
-    value,
+    Bytes, CallError, Config, Context, Functions, Memory, MethodError, Node, Opaque, Reason,
+    blocking, value,
 };
 use proptest::collection::{btree_map, hash_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -36,9 +37,9 @@ impl Pair {
         let memory = Memory::new();
         let client = blocking::Node::open_with(Config::default(), memory.transport()).unwrap();
         let echo = Functions::new("echo")
-            .add("typed", |value: T| value)
-            .add("any", |value: Value| value)
-            .add("second", |_before: Value, value: T| value);
+            .add("typed", |value: Opaque<T>| value)
+            .add("any", |value: Opaque<Value>| value)
+            .add("second", |_before: Opaque<Value>, value: Opaque<T>| value);
         let server = client.wait(async {
             let server = Node::open_with(Config::default(), memory.transport()).await.unwrap();
             server.serve(echo).await.unwrap();
@@ -464,8 +465,8 @@ fn refused<T: Serialize + DeserializeOwned + Debug + 'static>(value: T) {
 fn own_errors_come_back_as_they_were_returned() {
     let memory = Memory::new();
     let client = blocking::Node::open_with(Config::default(), memory.transport()).unwrap();
-    let failing =
-        Functions::new("failing").try_add("fail", |shape: Shape| Err::<(), _>(Raised(shape)));
+    let failing = Functions::new("failing")
+        .try_add("fail", |Opaque(shape): Opaque<Shape>| Err::<(), _>(Raised(shape)));
     client.wait(client.serve(failing)).unwrap();
     let service = client.client("failing");
     let tried = TestRunner::default().run(&shape(), |shape| {
@@ -481,8 +482,8 @@ fn own_errors_come_back_as_they_were_returned() {
     }
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Raised(Shape);
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+struct Raised(#[schemars(with = "Opaque<Shape>")] Shape);
 
 impl std::fmt::Display for Raised {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -500,7 +501,7 @@ fn an_own_error_that_is_written_as_null_comes_back() {
     assert!(matches!(error, Err(MethodError::Returned(NotFound))), "{error:?}");
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 struct NotFound;
 
 impl std::fmt::Display for NotFound {

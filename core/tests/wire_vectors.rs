@@ -233,8 +233,11 @@ fn status() -> NodeStatus {
 }
 
 fn descriptor() -> Descriptor {
-    let param =
-        |name: &'static str| ParamDescriptor { name: name.into(), ty: "f64".into(), stream: false };
+    let param = |name: &'static str| ParamDescriptor {
+        name: name.into(),
+        ty: "f64".into(),
+        ..ParamDescriptor::default()
+    };
     Descriptor {
         name: "calc".into(),
         docs: "Sums.".into(),
@@ -247,7 +250,9 @@ fn descriptor() -> Descriptor {
             error: Some("CalcError".into()),
             idempotent: true,
             timeout: Some(Duration::from_secs(2)),
+            ..MethodDescriptor::default()
         }],
+        ..Descriptor::default()
     }
 }
 

@@ -201,7 +201,10 @@ fn parameters(sig: &Signature, errors: &mut Errors) {
 }
 
 fn attributes(attrs: &[Attribute], errors: &mut Errors) {
-    for attr in attrs {
-        errors.add(attr, "remove this attribute: parameters of a service method take none");
+    for attr in attrs.iter().filter(|attr| !is_option(attr)) {
+        errors.add(
+            attr,
+            "remove this attribute: parameters of a service method take `#[farcall(opaque)]` alone",
+        );
     }
 }

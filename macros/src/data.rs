@@ -1,23 +1,36 @@
 //! `#[farcall::data]`: derives what a type needs to travel.
+//!
+//! `#[farcall(opaque)]` on a field becomes `#[schemars(with = "…")]`, which says *anything*.
 
 use proc_macro2::{TokenStream, TokenTree};
-use quote::quote;
-use syn::{Attribute, Item, Meta};
+use quote::{ToTokens, quote};
+use syn::{Attribute, Fields, Item, Meta, parse_quote};
 
 use crate::errors::Errors;
 use crate::options;
 use crate::parse::item_span;
 use crate::written::written;
 
-const DERIVED: [&str; 2] = ["Serialize", "Deserialize"];
+const DERIVED: [&str; 3] = ["Serialize", "Deserialize", "JsonSchema"];
 
-/// The type, with serde's derives through the crate that re-exports them.
+/// The type, with the derives of serde and schemars through the crate that re-exports them.
 pub(crate) fn data(options: TokenStream, tokens: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let krate = options::only_crate(options, "#[farcall::data]", &mut errors);
-    let attrs = match syn::parse2(tokens.clone()) {
-        Ok(Item::Struct(item)) => item.attrs,
-        Ok(Item::Enum(item)) => item.attrs,
+    let support = quote!(#krate::__macro);
+    let anything = written(quote!(#support::Opaque<()>));
+    let mut item = syn::parse2(tokens.clone());
+    let attrs = match &mut item {
+        Ok(Item::Struct(item)) => {
+            opaque_fields(&mut item.fields, &anything, &mut errors);
+            item.attrs.clone()
+        }
+        Ok(Item::Enum(item)) => {
+            for variant in &mut item.variants {
+                opaque_fields(&mut variant.fields, &anything, &mut errors);
+            }
+            item.attrs.clone()
+        }
         Ok(Item::Union(item)) => {
             errors.add(item.union_token, "nothing tells which field a union has: write an `enum`");
             Vec::new()
@@ -27,25 +40,37 @@ pub(crate) fn data(options: TokenStream, tokens: TokenStream) -> TokenStream {
             Vec::new()
         }
         Err(error) => {
-            errors.push(error);
+            errors.push(error.clone());
             return errors.into_tokens();
         }
     };
     attrs.iter().for_each(|attr| derived_twice(attr, &mut errors));
+    let item = item.map_or(tokens, ToTokens::into_token_stream);
     if errors.any() {
         let errors = errors.into_tokens();
-        return quote!(#errors #tokens);
+        return quote!(#errors #item);
     }
-    let serde = quote!(#krate::__macro::serde);
-    let path = written(&serde);
+    let (serde, schemars) = (quote!(#support::serde), quote!(#support::schemars));
+    let [serde_path, schemars_path] = [written(&serde), written(&schemars)];
     quote! {
-        #[derive(#serde::Serialize, #serde::Deserialize)]
-        #[serde(crate = #path)]
-        #tokens
+        #[derive(#serde::Serialize, #serde::Deserialize, #schemars::JsonSchema)]
+        #[serde(crate = #serde_path)]
+        #[schemars(crate = #schemars_path)]
+        #item
     }
 }
 
-/// Finds serde's derives, which would give the type each of them twice.
+/// Fields whose types have no schema are given one that says *anything*.
+fn opaque_fields(fields: &mut Fields, anything: &str, errors: &mut Errors) {
+    for field in fields {
+        if options::opaque(&field.attrs, errors) {
+            field.attrs.push(parse_quote!(#[schemars(with = #anything)]));
+        }
+        field.attrs.retain(|attr| !options::is_option(attr));
+    }
+}
+
+/// Finds these derives, which would give the type each of them twice.
 fn derived_twice(attr: &Attribute, errors: &mut Errors) {
     let Meta::List(list) = &attr.meta else { return };
     if !list.path.is_ident("derive") {

@@ -7,13 +7,15 @@
 //! (under `forbid` it would be an error).
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
-use quote::{ToTokens, quote};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::Type;
 
 use crate::model::Service;
 
 mod client;
 mod item_trait;
 mod probe;
+mod schema;
 mod server;
 
 pub(crate) use item_trait::item_trait;
@@ -31,6 +33,12 @@ pub(crate) fn service(service: &Service) -> TokenStream {
 fn support(service: &Service) -> TokenStream {
     let krate = &service.krate;
     quote!(#krate::__macro)
+}
+
+/// What makes a type data, with a schema or without, as a path to go on from.
+fn data(ty: &Type, opaque: bool, support: &TokenStream) -> TokenStream {
+    let how = if opaque { quote!(Undescribed) } else { quote!(Described) };
+    quote_spanned!(place(ty)=> <#ty as #support::Data<#support::#how>>)
 }
 
 /// A variable of the macro's own, which no name of the user's can meet.

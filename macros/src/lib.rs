@@ -89,7 +89,10 @@ mod written;
 /// | `Vec<u8>`, `&[u8]` | a byte string; bytes inside of other types are `farcall::Bytes` |
 /// | `ctx: &Context`, at any place | the call's context, which does not travel and which clients do not pass |
 ///
-/// `T` is what serde can write and read and what borrows nothing: see `Data` and [`macro@data`].
+/// `T` is what serde can write and read, what has a JSON Schema and what borrows nothing: see `Data`
+/// and [`macro@data`]. A type of another crate that has no JSON Schema travels with
+/// `#[farcall(opaque)]` before its parameter, or on the method for its result and error: the schema
+/// then says *anything*, and nobody can tell whether another version of it fits.
 ///
 /// A method that can fail returns `Result<T, E>`, written like that: a macro does not see through an
 /// alias, and one is refused. `E` travels too, and is `Debug` and `Display`.
@@ -124,9 +127,11 @@ mod written;
 /// | `name = "text.upper"` | the method's name for callers, otherwise the one in Rust |
 /// | `idempotent` | it may run again when the first run's outcome is unknown |
 /// | `timeout = "2s"` | how long clients wait for it, otherwise `[client] timeout` |
+/// | `opaque` | the types of its result and error have no JSON Schema |
 ///
-/// Doc comments, names and types are told to whoever asks the service to describe itself, and doc
-/// comments are those of the client too.
+/// Doc comments, names, types and their schemas are told to whoever asks the service to describe
+/// itself, and doc comments are those of the client too. A client compares the schemas with its own
+/// where those of a server are others: `docs/EVOLUTION.md` tells what may change.
 #[proc_macro_attribute]
 pub fn service(options: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
@@ -138,8 +143,8 @@ pub fn service(options: TokenStream, item: TokenStream) -> TokenStream {
     quote!(#errors #code).into()
 }
 
-/// Makes a struct or enum fit to travel: derives serde's `Serialize` and `Deserialize`, through
-/// farcall, so that your crate need not depend on serde.
+/// Makes a struct or enum fit to travel: derives serde's `Serialize` and `Deserialize` and
+/// `schemars::JsonSchema`, through farcall, so that your crate need not depend on either.
 ///
 /// ```
 /// #[farcall::data]
@@ -154,8 +159,11 @@ pub fn service(options: TokenStream, item: TokenStream) -> TokenStream {
 /// travels::<Shape>();
 /// ```
 ///
-/// Put it above `#[derive(…)]` and `#[serde(…)]`. What serde's attributes can do, they do here;
-/// for bytes inside of a type write `farcall::Bytes`.
+/// Put it above `#[derive(…)]` and `#[serde(…)]`. What serde's attributes can do, they do here; so
+/// do those of schemars. For bytes inside of a type write `farcall::Bytes`. A field whose type has no
+/// JSON Schema, such as one of another crate, is marked with `#[farcall(opaque)]`.
+///
+/// Doc comments on the type, its fields and variants become part of its schema.
 ///
 /// The option `crate = "farcall"` says where the farcall crate is, otherwise `::farcall`.
 #[proc_macro_attribute]

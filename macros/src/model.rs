@@ -49,6 +49,8 @@ pub(crate) struct Method {
     pub(crate) idempotent: bool,
     /// How long clients wait for it unless told otherwise.
     pub(crate) timeout: Option<Duration>,
+    /// The schemas of its result and error are not their types', which have none.
+    pub(crate) opaque: bool,
 }
 
 impl Method {
@@ -66,6 +68,8 @@ pub(crate) struct Param {
     pub(crate) ty: Type,
     /// How it comes to the method.
     pub(crate) kind: ParamKind,
+    /// Its schema is not its type's, which has none.
+    pub(crate) opaque: bool,
 }
 
 /// How a parameter comes from the client to the method.

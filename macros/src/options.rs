@@ -40,6 +40,25 @@ pub(crate) struct MethodOptions {
     pub(crate) name: Option<String>,
     pub(crate) idempotent: bool,
     pub(crate) timeout: Option<Duration>,
+    /// The types of its result and error have no schema.
+    pub(crate) opaque: bool,
+}
+
+/// Reads `#[farcall(opaque)]`, which is all that a parameter or a field may say.
+pub(crate) fn opaque(attrs: &[Attribute], errors: &mut Errors) -> bool {
+    let mut opaque = false;
+    for attr in attrs.iter().filter(|attr| is_option(attr)) {
+        match &attr.meta {
+            Meta::List(list) => {
+                for option in entries([list.tokens.clone()], "#[farcall(…)]", &["opaque"], errors)
+                {
+                    opaque |= option.flag(errors);
+                }
+            }
+            other => errors.add(other, "write `#[farcall(opaque)]`"),
+        }
+    }
+    opaque
 }
 
 impl MethodOptions {
@@ -55,11 +74,12 @@ impl MethodOptions {
                 ),
             }
         }
-        for option in entries(lists, "#[farcall(…)]", &["name", "idempotent", "timeout"], errors)
-        {
+        let accepted = ["name", "idempotent", "timeout", "opaque"];
+        for option in entries(lists, "#[farcall(…)]", &accepted, errors) {
             match option.name.as_str() {
                 "name" => options.name = option.name(check::method_name, errors),
                 "idempotent" => options.idempotent = option.flag(errors),
+                "opaque" => options.opaque = option.flag(errors),
                 _ => options.timeout = option.duration(errors),
             }
         }

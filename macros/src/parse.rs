@@ -10,7 +10,7 @@ use crate::check;
 use crate::errors::Errors;
 use crate::expand;
 use crate::model::{Method, Param, Service, plain};
-use crate::options::{MethodOptions, ServiceOptions, is_deprecation};
+use crate::options::{self, MethodOptions, ServiceOptions, is_deprecation};
 use crate::shape;
 
 /// Reads a service trait and finds all of its mistakes.
@@ -85,7 +85,10 @@ fn method(item: &TraitItemFn, errors: &mut Errors) -> Option<Method> {
         check::method(item, errors);
         MethodOptions::parse(&item.attrs, errors)
     });
-    if broken {
+    let (params, broken_params) = errors.any_in(|errors| {
+        item.sig.inputs.iter().filter_map(|arg| param(arg, errors)).collect::<Vec<_>>()
+    });
+    if broken || broken_params {
         return None;
     }
     let ident = item.sig.ident.clone();
@@ -101,18 +104,20 @@ fn method(item: &TraitItemFn, errors: &mut Errors) -> Option<Method> {
         name,
         docs: docs(&item.attrs),
         attrs: for_callers.cloned().chain(lints(&item.attrs)).collect(),
-        params: item.sig.inputs.iter().filter_map(param).collect(),
+        params,
         returns: shape::result(&item.sig.output),
         idempotent: options.idempotent,
         timeout: options.timeout,
+        opaque: options.opaque,
     })
 }
 
-fn param(arg: &FnArg) -> Option<Param> {
+fn param(arg: &FnArg, errors: &mut Errors) -> Option<Param> {
     let FnArg::Typed(arg) = arg else { return None };
     let Pat::Ident(pat) = &*arg.pat else { return None };
     let ty = (*arg.ty).clone();
-    Some(Param { ident: pat.ident.clone(), kind: shape::parameter(&ty), ty })
+    let opaque = options::opaque(&arg.attrs, errors);
+    Some(Param { ident: pat.ident.clone(), kind: shape::parameter(&ty), ty, opaque })
 }
 
 /// The lints that are turned off here, for code that repeats what they are about.

@@ -1,20 +1,24 @@
 //! The client actor: feeds the pending calls with what happens, and sends what they decide.
 
 use std::collections::HashSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use compact_str::CompactString;
 use tokio::sync::{broadcast, oneshot};
 
+use super::compatibility::Question;
 use super::pending::{Bounds, Counters, Pending};
-use super::{Submission, Submissions};
+use super::request::Streams;
+use super::{NewCall, Reply, ReplyTo, Submission, Submissions, Target};
 use crate::event::{Event, ServerInfo};
 use crate::node::Outlet;
 use crate::observe::LinkMeters;
+use crate::params::encode_dynamic;
 use crate::queue::Batches;
 use crate::transport::{Address, LinkError, Outbound, PeerId, Watch};
-use crate::wire::{CallId, Frame, Hello, StreamId};
+use crate::value;
+use crate::wire::{CallId, Failure, Frame, Headers, Hello, Reason, StreamId};
 
 /// Sees calls through: one per node.
 pub(crate) struct ClientActor {
@@ -22,6 +26,8 @@ pub(crate) struct ClientActor {
     out: Outlet,
     events: broadcast::Sender<Event>,
     submissions: Option<Batches<Submission>>,
+    /// The way for questions of its own.
+    own: Submissions,
     timer: Timer,
     listings: Vec<(Watch, oneshot::Sender<Listed>)>,
     /// What the transport was asked by a listing, and what it has answered.
@@ -60,6 +66,14 @@ pub(crate) struct Listing(pub(crate) Option<CompactString>, pub(crate) oneshot::
 /// The servers, or why none can be looked for.
 pub(crate) type Listed = Result<Vec<ServerInfo>, LinkError>;
 
+/// A server has said what it offers, or not.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Described(Question, Reply);
+
+/// How long a server may take to say what it offers, during which calls wait for it.
+const DESCRIBE: Duration = Duration::from_secs(2);
+
 /// Asks what was counted.
 #[derive(Debug, Message)]
 #[rtype(result = "Counters")]
@@ -72,13 +86,14 @@ pub(crate) struct Close;
 
 impl ClientActor {
     pub(crate) fn new(
-        bounds: Bounds,
-        submissions: Batches<Submission>,
+        (bounds, strict): (Bounds, bool),
+        (own, submissions): (Submissions, Batches<Submission>),
         out: Outlet,
         events: broadcast::Sender<Event>,
     ) -> Self {
         ClientActor {
-            pending: Pending::new(bounds),
+            pending: Pending::new(bounds, strict),
+            own,
             out,
             events,
             submissions: Some(submissions),
@@ -99,6 +114,9 @@ impl ClientActor {
             // No receiver is no fault: events are for those who ask.
             let _ = self.events.send(event);
         }
+        for question in std::mem::take(&mut self.pending.compatibility.questions) {
+            self.ask(question, ctx);
+        }
         let Some(due) = self.pending.next_due() else { return };
         match self.timer.armed {
             // A timer that comes too early finds nothing due and arms itself again.
@@ -116,6 +134,38 @@ impl ClientActor {
                 self.timer.armed = Some((due, handle));
             }
         }
+    }
+
+    /// Asks a server what it offers.
+    fn ask(&self, question: Question, ctx: &mut Context<Self>) {
+        let (reply, answer) = oneshot::channel();
+        let params = encode_dynamic(&(&*question.service,)).unwrap_or_default();
+        let asked = self.own.call(NewCall {
+            target: Target::Core(question.peer.into()),
+            service: "farcall".into(),
+            method: "describe".into(),
+            params,
+            headers: Headers::new(),
+            one_way: false,
+            idempotent: true,
+            timeout: DESCRIBE,
+            inherited: None,
+            wait_for_server: Duration::ZERO,
+            streams: Streams::default(),
+            expects: None,
+            reply: ReplyTo::Once(reply),
+        });
+        if asked.is_err() {
+            // The node is closing, and all calls end.
+            return;
+        }
+        let actor = ctx.address();
+        actix::spawn(async move {
+            if let Ok(answer) = answer.await {
+                // Gone only with the node.
+                let _ = actor.send(Described(question, answer)).await;
+            }
+        });
     }
 
     fn inbound(&mut self, inbound: ClientInbound, now: Instant) {
@@ -252,6 +302,19 @@ impl Handler<Listing> for ClientActor {
     }
 }
 
+impl Handler<Described> for ClientActor {
+    type Result = ();
+
+    fn handle(&mut self, Described(question, reply): Described, ctx: &mut Context<Self>) {
+        let answer = reply.and_then(|bytes| {
+            value::decode(&bytes)
+                .map_err(|error| Failure::new(Reason::WrongResult, error.to_string()))
+        });
+        self.pending.described(&question, answer, Instant::now());
+        self.settle(ctx);
+    }
+}
+
 impl Handler<Count> for ClientActor {
     type Result = MessageResult<Count>;
 
@@ -279,11 +342,12 @@ impl std::fmt::Debug for ClientActor {
 impl Submissions {
     /// The client actor that these submissions go to.
     pub(crate) fn actor(
-        bounds: Bounds,
+        (bounds, strict): (Bounds, bool),
         out: Outlet,
         events: broadcast::Sender<Event>,
     ) -> (Self, ClientActor) {
         let (submissions, batches) = Submissions::new();
-        (submissions, ClientActor::new(bounds, batches, out, events))
+        let own = submissions.clone();
+        (submissions, ClientActor::new((bounds, strict), (own, batches), out, events))
     }
 }

@@ -21,6 +21,7 @@ use super::watch::Watch;
 use super::{Reply, ReplyTo, Submission, Target};
 use crate::error::{CallError, MethodError};
 use crate::node::Node;
+use crate::schema::ServiceSchema;
 use crate::value::{self, ValueError};
 use crate::wire::{CallId, Failure, Reason};
 
@@ -109,6 +110,11 @@ impl<T, X: Ending> Call<T, X> {
             set(request);
         }
         self
+    }
+
+    /// Only servers that fit to this may have it.
+    pub(crate) fn expecting(self, expects: Option<&'static ServiceSchema>) -> Self {
+        self.option(|built| built.expects = expects)
     }
 
     /// Ends the call this long after its first poll, at the latest.

@@ -11,6 +11,7 @@ use crate::event::ServerInfo;
 use crate::node::Node;
 use crate::params::{ParamsWriter, encode_dynamic};
 use crate::peer::PeerAddress;
+use crate::schema::ServiceSchema;
 use crate::value::{self, ValueError};
 use crate::wire::ServerState;
 
@@ -28,13 +29,16 @@ pub struct Client {
     node: Node,
     service: CompactString,
     target: Target,
+    /// What a typed client knows of the service.
+    expects: Option<&'static ServiceSchema>,
 }
 
 impl Client {
     /// A client of the service of this name, at whichever server has the fewest calls in flight.
     #[must_use]
     pub fn new(node: &Node, service: impl Into<CompactString>) -> Self {
-        Client { node: node.clone(), service: service.into(), target: Target::Service }
+        let (node, service) = (node.clone(), service.into());
+        Client { node, service, target: Target::Service, expects: None }
     }
 
     /// The same, but at one peer only.
@@ -74,6 +78,17 @@ impl Client {
         let calls = servers.iter().map(|server| call(self.at(server.peer)));
         let outcomes = join_all(calls).await;
         Ok(servers.into_iter().zip(outcomes).collect())
+    }
+
+    /// The same, for a typed client: its calls are compared with what each server offers.
+    ///
+    /// # Panics
+    /// The first time, if a `JsonSchema` that somebody wrote by hand does.
+    #[must_use]
+    pub fn expecting(self, schema: &'static ServiceSchema) -> Self {
+        // Made here, where a mistake in it is the caller's, and not on the node's thread.
+        schema.expects();
+        Client { expects: Some(schema), ..self }
     }
 
     /// The service's name.
@@ -172,6 +187,7 @@ impl Client {
             params.finish(),
             decode,
         )
+        .expecting(self.expects)
     }
     /// A call with a stream of results as typed clients make it; `decode` reads an item.
     pub fn typed_stream<T, X: Ending>(
@@ -189,5 +205,6 @@ impl Client {
             params.finish(),
             decode,
         )
+        .expecting(self.expects)
     }
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use compact_str::CompactString;
 
 use super::budget::RetryBudget;
+use super::compatibility::{Compatibility, Judgement, Question, refusal};
 use super::request::Streams;
 use super::routes::{Routes, ServiceIndex};
 use super::window::Window;
@@ -13,6 +14,7 @@ use super::{Arrival, NewCall, Reply, Target};
 use crate::deadlines::{Deadlines, LONGEST};
 use crate::event::Event;
 use crate::peer::PeerAddress;
+use crate::service::Descriptor;
 use crate::stream::{Allowance, cost};
 use crate::table::Table;
 use crate::transport::{Address, Outbound, PeerId, Watch};
@@ -46,6 +48,8 @@ pub(crate) struct Pending {
     /// The youngest session with each node.
     nodes: Table<NodeId, PeerId>,
     budget: RetryBudget,
+    /// How typed clients and the servers of other versions fit together.
+    pub(crate) compatibility: Compatibility,
     bounds: Bounds,
     bytes: usize,
     /// What is to be sent, and told, before the actor's turn ends.
@@ -112,6 +116,14 @@ enum Place {
     Queued,
 }
 
+/// Where a call goes.
+enum Choice {
+    Server(PeerId),
+    /// Nowhere yet.
+    Wait,
+    Refused(Failure),
+}
+
 /// Most calls have none, and are spared the comparison of all there could be.
 fn options(new: &NewCall, retries: u8) -> Option<Box<CallOptions>> {
     let Streams { arguments: streams, credit } = new.streams;
@@ -143,7 +155,8 @@ impl Call {
 }
 
 impl Pending {
-    pub(crate) fn new(bounds: Bounds) -> Self {
+    /// `strict`: calls of methods whose compatibility is undecided are refused.
+    pub(crate) fn new(bounds: Bounds, strict: bool) -> Self {
         Pending {
             calls: Window::new(),
             deadlines: Deadlines::new(),
@@ -151,6 +164,7 @@ impl Pending {
             peers: Table::default(),
             nodes: Table::default(),
             budget: RetryBudget::new(),
+            compatibility: Compatibility::new(strict),
             bounds,
             bytes: 0,
             out: Vec::new(),
@@ -211,16 +225,20 @@ impl Pending {
                 }
             },
             (Target::Service, Some(service)) if self.bounds.shared_queue => {
-                if !self.routes.has_ready(service) {
-                    return self.park(id, call, service, now);
+                match self.choose(service, avoid, &call.new) {
+                    // Any server takes it, this one or another.
+                    Choice::Server(peer) => self.routes.release(service, peer),
+                    Choice::Wait => return self.park(id, call, service, now),
+                    Choice::Refused(failure) => return self.refuse(call, failure),
                 }
                 call.place = Place::Queued;
                 self.send(id, &call, Address::Any(call.new.service.clone()), now);
                 return self.keep(id, call);
             }
-            (Target::Service, Some(service)) => match self.routes.pick(service, avoid) {
-                Some(peer) => peer,
-                None => return self.park(id, call, service, now),
+            (Target::Service, Some(service)) => match self.choose(service, avoid, &call.new) {
+                Choice::Server(peer) => peer,
+                Choice::Wait => return self.park(id, call, service, now),
+                Choice::Refused(failure) => return self.refuse(call, failure),
             },
             (Target::Service, None) => unreachable!("calls of a service have its index"),
         };
@@ -239,6 +257,61 @@ impl Pending {
             PeerAddress::Session(peer) => self.peers.contains_key(&peer).then_some(peer),
             PeerAddress::Node(node) => self.nodes.get(&node).copied(),
         }
+    }
+
+    /// The server that gets a call, if one may have it.
+    fn choose(&mut self, service: ServiceIndex, avoid: Option<PeerId>, new: &NewCall) -> Choice {
+        let Some(expects) = new.expects else {
+            return self.routes.pick(service, avoid).map_or(Choice::Wait, Choice::Server);
+        };
+        let (compatibility, events) = (&mut self.compatibility, &mut self.events);
+        let (mut unknown, mut refused) = (false, None);
+        let picked = self.routes.pick_where(service, avoid, |route| {
+            if route.agrees(expects) {
+                return true;
+            }
+            let (hash, called) = (&route.announcement.schema, (&new.service, &*new.method));
+            match compatibility.judge(expects, hash, called, route.peer) {
+                Judgement::Fits => true,
+                Judgement::Undecided(difference) => {
+                    let server = route.announcement.server.clone();
+                    let service = new.service.clone();
+                    events.push(Event::SchemaUndecided { service, server, difference });
+                    true
+                }
+                Judgement::Unknown => {
+                    unknown = true;
+                    false
+                }
+                Judgement::Refused(difference) => {
+                    refused = Some(difference);
+                    false
+                }
+            }
+        });
+        match (picked, refused) {
+            (Some(peer), _) => Choice::Server(peer),
+            (None, Some(difference)) if !unknown => Choice::Refused(refusal(&difference)),
+            _ => Choice::Wait,
+        }
+    }
+
+    /// No server there is may have the call; it is in no table.
+    fn refuse(&mut self, call: Call, failure: Failure) {
+        self.bytes -= call.new.params.len();
+        call.end(Err(failure));
+    }
+
+    /// A server has said what it offers, or not: calls have waited for that.
+    pub(crate) fn described(
+        &mut self,
+        question: &Question,
+        answer: Result<Descriptor, Failure>,
+        now: Instant,
+    ) {
+        self.compatibility.answered(question, answer);
+        let (service, _) = self.routes.service(&question.service);
+        self.send_waiting(service, now);
     }
 
     /// Lets a call wait for a server.
@@ -714,7 +787,7 @@ mod tests {
     impl Table {
         fn new() -> Self {
             let bounds = Bounds { calls: 8, bytes: 1000, shared_queue: false };
-            Table { pending: Pending::new(bounds), now: Instant::now(), next: 0 }
+            Table { pending: Pending::new(bounds, false), now: Instant::now(), next: 0 }
         }
 
         fn with_servers(peers: &[u64]) -> Self {
@@ -745,6 +818,7 @@ mod tests {
                 timeout: 10 * SECOND,
                 inherited: None,
                 wait_for_server: SECOND,
+                expects: None,
                 streams: Streams::default(),
                 reply: ReplyTo::Once(reply),
             };

@@ -12,6 +12,7 @@ use crate::context::inherited_deadline;
 use crate::deadlines::LONGEST;
 use crate::error::CallError;
 use crate::node::Node;
+use crate::schema::ServiceSchema;
 use crate::wire::{
     CallId, Failure, Headers, MAX_HEADER_BYTES, MAX_HEADERS, MAX_NAME_BYTES, Reason,
 };
@@ -44,6 +45,8 @@ pub(crate) struct Request {
     pub(crate) inherited: Option<Instant>,
     pub(crate) wait_for_server: Option<Duration>,
     pub(crate) headers: Headers,
+    /// What a typed client knows of the service.
+    pub(crate) expects: Option<&'static ServiceSchema>,
 }
 
 /// What a call has of streams.
@@ -64,6 +67,7 @@ impl Request {
             inherited: inherited_deadline(),
             wait_for_server: None,
             headers: Headers::new(),
+            expects: None,
         }
     }
 
@@ -150,6 +154,7 @@ impl Request {
             timeout: self.timeout.unwrap_or(default),
             inherited,
             wait_for_server: wait,
+            expects: self.expects,
             reply,
         })
     }

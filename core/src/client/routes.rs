@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use compact_str::CompactString;
 
 use crate::event::{Event, ServerInfo};
+use crate::schema::ServiceSchema;
 use crate::table::Table;
 use crate::transport::PeerId;
 use crate::wire::{Announcement, CallId, ServerState};
@@ -34,11 +35,29 @@ struct ServiceRoutes {
     waiting: VecDeque<CallId>,
 }
 
+/// A server of a service.
 #[derive(Debug)]
-struct Route {
-    peer: PeerId,
-    announcement: Announcement,
+pub(crate) struct Route {
+    pub(crate) peer: PeerId,
+    pub(crate) announcement: Announcement,
     in_flight: usize,
+    /// A typed client's schema whose hash is the announced one.
+    agrees: Option<&'static ServiceSchema>,
+}
+
+impl Route {
+    /// Whether the server has the same types as this client. Once it was found to, that is one
+    /// comparison of addresses.
+    pub(crate) fn agrees(&mut self, schema: &'static ServiceSchema) -> bool {
+        if self.agrees.is_some_and(|agrees| std::ptr::eq(agrees, schema)) {
+            return true;
+        }
+        let equal = self.announcement.schema == schema.hash();
+        if equal {
+            self.agrees = Some(schema);
+        }
+        equal
+    }
 }
 
 impl Routes {
@@ -61,15 +80,26 @@ impl Routes {
     /// The ready server with the fewest calls in flight, and one call more for it. Equals take
     /// turns. `avoid` is taken only if there is no other.
     pub(crate) fn pick(&mut self, index: ServiceIndex, avoid: Option<PeerId>) -> Option<PeerId> {
+        self.pick_where(index, avoid, |_| true)
+    }
+
+    /// As [`pick`](Routes::pick), of those servers that `may` have the call.
+    pub(crate) fn pick_where(
+        &mut self,
+        index: ServiceIndex,
+        avoid: Option<PeerId>,
+        mut may: impl FnMut(&mut Route) -> bool,
+    ) -> Option<PeerId> {
         let service = &mut self.services[index.0];
         let count = service.servers.len();
         let mut best: Option<(usize, (bool, usize))> = None;
         for step in 0..count {
             let at = (service.turn + step) % count;
-            let route = &service.servers[at];
+            let route = &mut service.servers[at];
             let load = (avoid == Some(route.peer), route.in_flight);
             if route.announcement.state == ServerState::Ready
                 && best.is_none_or(|(_, least)| load < least)
+                && may(route)
             {
                 best = Some((at, load));
             }
@@ -78,12 +108,6 @@ impl Routes {
         service.turn = at + 1;
         service.servers[at].in_flight += 1;
         Some(service.servers[at].peer)
-    }
-
-    /// Whether a server of this service takes calls.
-    pub(crate) fn has_ready(&self, index: ServiceIndex) -> bool {
-        let mut servers = self.services[index.0].servers.iter();
-        servers.any(|route| route.announcement.state == ServerState::Ready)
     }
 
     /// Whether a server of this service other than this one takes calls.
@@ -150,6 +174,7 @@ impl Routes {
             }
             (None, ServerState::Gone) => (None, None),
             (Some(at), state) => {
+                servers[at].agrees = None;
                 let before = std::mem::replace(&mut servers[at].announcement, announcement).state;
                 let route = &servers[at];
                 let server = ServerInfo::new(peer, &route.announcement, route.in_flight);
@@ -165,7 +190,7 @@ impl Routes {
             }
             (None, state) => {
                 let server = ServerInfo::new(peer, &announcement, 0);
-                servers.push(Route { peer, announcement, in_flight: 0 });
+                servers.push(Route { peer, announcement, in_flight: 0, agrees: None });
                 let ready = (state == ServerState::Ready).then_some(index);
                 (ready, Some(Event::ServerUp(server)))
             }

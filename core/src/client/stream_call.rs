@@ -20,6 +20,7 @@ use super::upload::{Upload, Uploads};
 use super::watch::Watch;
 use crate::error::CallError;
 use crate::node::Node;
+use crate::schema::ServiceSchema;
 use crate::value::{self, ValueError};
 use crate::wire::{Failure, Reason};
 
@@ -90,6 +91,11 @@ impl<T, X: Ending> StreamCall<T, X> {
             set(request);
         }
         self
+    }
+
+    /// Only servers that fit to this may have it.
+    pub(crate) fn expecting(self, expects: Option<&'static ServiceSchema>) -> Self {
+        self.option(|request| request.expects = expects)
     }
 
     /// Ends the whole stream this long after its first poll, at the latest.

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use super::request::Streams;
 use crate::peer::PeerAddress;
 use crate::queue::{Batches, Closed, Sender, queue};
+use crate::schema::ServiceSchema;
 use crate::wire::{CallId, Failure, Headers, Reason, StreamId};
 
 /// A call's outcome on its way to the future that waits for it.
@@ -93,6 +94,8 @@ pub(crate) struct NewCall {
     pub(crate) inherited: Option<Instant>,
     /// How long it waits for a server, if there is none.
     pub(crate) wait_for_server: Duration,
+    /// What a typed client knows of the service.
+    pub(crate) expects: Option<&'static ServiceSchema>,
     pub(crate) reply: ReplyTo,
 }
 

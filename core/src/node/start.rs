@@ -98,7 +98,8 @@ async fn start_here(
     };
     let out = Outlet::new(link.sink);
     let (events, _) = broadcast::channel(EVENTS);
-    let (submissions, client) = Submissions::actor(bounds, out.clone(), events.clone());
+    let (submissions, client) =
+        Submissions::actor((bounds, config.client.strict), out.clone(), events.clone());
     let client = Actor::create(|ctx: &mut Context<_>| {
         ctx.set_mailbox_capacity(MAILBOX);
         client

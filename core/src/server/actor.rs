@@ -21,7 +21,7 @@ use crate::context::{Beginning, Context as CallContext, Serving};
 use crate::deadlines::LONGEST;
 use crate::node::{Node, Outlet};
 use crate::observe::{self, ServedMeters};
-use crate::params::Params;
+use crate::params::{NULL, Params};
 use crate::peer::PeerInfo;
 use crate::queue::{Batches, Sender, queue};
 use crate::service::{Descriptor, IntoService, Outcome};
@@ -416,9 +416,10 @@ impl ServerActor {
     fn query(&mut self, peer: PeerId, id: CallId, subject: &str, params: Bytes) {
         let outcome = match subject {
             "status" => encode(self.status()),
+            "ping" => Ok(Bytes::from_static(NULL)),
             "describe" => self.describe(&params).and_then(encode),
             _ => {
-                let known = ["status", "describe"];
+                let known = ["status", "describe", "ping"];
                 Err(unknown(Reason::UnknownMethod, "query", subject, known))
             }
         };
@@ -486,7 +487,7 @@ impl ServerActor {
             epoch: 0,
             node: self.node.id(),
             state: ServerState::Ready,
-            schema: CompactString::default(),
+            schema: CompactString::from(&*descriptor.schema),
             concurrency: server.concurrency as u64,
             backlog: server.backlog as u64,
         };

@@ -3,8 +3,9 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
+use super::schema::schema;
 use super::server::timeout;
-use super::{hidden, local, place, support};
+use super::{data, hidden, local, place, support};
 use crate::model::{Method, Param, ParamKind, Returns, Service, plain};
 
 /// `CalcClient`.
@@ -14,6 +15,7 @@ pub(super) fn client(service: &Service) -> TokenStream {
     let client = service.companion("Client");
     let hidden = hidden(service);
     let lints = &service.lints;
+    let schema = schema(service);
     let methods = service.methods.iter().map(|method| call(method, service));
 
     let about = format!(
@@ -38,7 +40,7 @@ pub(super) fn client(service: &Service) -> TokenStream {
             #[doc = #new]
             #[must_use]
             #vis fn new(node: &#support::Node) -> Self {
-                Self { client: #support::Client::new(node, #name) }
+                <Self as ::core::convert::From<#support::Client>>::from(#support::Client::new(node, #name))
             }
 
             /// The client by names that this one is made of.
@@ -48,12 +50,17 @@ pub(super) fn client(service: &Service) -> TokenStream {
             }
 
             #(#methods)*
+
+            #[doc(hidden)]
+            fn __farcall_schema() -> &'static #support::ServiceSchema {
+                #schema
+            }
         }
 
         impl ::core::convert::From<#support::Client> for #client {
             #[doc = #from]
             fn from(client: #support::Client) -> Self {
-                Self { client }
+                Self { client: client.expecting(Self::__farcall_schema()) }
             }
         }
     }
@@ -83,16 +90,17 @@ fn call(method: &Method, service: &Service) -> TokenStream {
     let decode = if *bytes {
         quote!(#support::value::decode_bytes)
     } else {
-        quote_spanned!(place(ty)=> <#ty as #support::Data>::__decode)
+        let data = data(ty, method.opaque, &support);
+        quote_spanned!(place(ty)=> #data::__decode)
     };
     let (ending, make) = match error {
         None => {
             (quote!(#support::CallError), quote!(#support::Client::typed::<_, #support::CallError>))
         }
-        Some(error) => (
-            quote!(#support::MethodError<#error>),
-            quote_spanned!(place(error)=> <#error as #support::Data>::__call),
-        ),
+        Some(error) => {
+            let data = data(error, method.opaque, &support);
+            (quote!(#support::MethodError<#error>), quote_spanned!(place(error)=> #data::__call))
+        }
     };
     let (name, idempotent, timeout) = (&method.name, method.idempotent, timeout(method));
     quote! {
@@ -111,7 +119,7 @@ fn call(method: &Method, service: &Service) -> TokenStream {
 /// Encodes an argument.
 fn write(param: &Param, support: &TokenStream) -> TokenStream {
     let (ident, name, params) = (&param.ident, plain(&param.ident), local("params"));
-    let data = |ty| quote_spanned!(place(ty)=> <#ty as #support::Data>);
+    let data = |ty| data(ty, param.opaque, support);
     match &param.kind {
         ParamKind::Context => TokenStream::new(),
         ParamKind::Owned => {

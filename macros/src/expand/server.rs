@@ -4,9 +4,8 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::Ident;
 
-use super::{hidden, local, place, support};
+use super::{data, hidden, local, place, support};
 use crate::model::{Method, Param, ParamKind, Returns, Service, plain};
-use crate::written::written;
 
 /// `CalcServer`, with all that it needs out of the user's sight.
 pub(super) fn server(service: &Service) -> TokenStream {
@@ -88,8 +87,7 @@ pub(super) fn server(service: &Service) -> TokenStream {
 /// The type that implements `Service` for whatever implements the trait.
 fn dispatcher(service: &Service) -> TokenStream {
     let support = support(service);
-    let item = &service.item.ident;
-    let descriptor = descriptor(service);
+    let (item, client) = (&service.item.ident, service.companion("Client"));
     let [method, params, context] = ["method", "params", "context"].map(local);
     let arms = service.methods.iter().enumerate().map(|(position, method)| {
         let steps = steps(method, service);
@@ -103,7 +101,7 @@ fn dispatcher(service: &Service) -> TokenStream {
             __FarcallService: #item + 'static,
         {
             fn descriptor(&self) -> #support::Descriptor {
-                #descriptor
+                ::core::clone::Clone::clone(#client::__farcall_schema().offers())
             }
 
             fn call(
@@ -140,11 +138,12 @@ fn steps(method: &Method, service: &Service) -> TokenStream {
         <__FarcallService as #item>::#ident(&*#target, #(#passed),*).await
     };
     let outcome = match &method.returns.error {
-        None => reply(&method.returns, &quote!(&#run), &support),
+        None => reply(method, &quote!(&#run), &support),
         Some(error) => {
             let returned = local("returned");
-            let reply_value = reply(&method.returns, &quote!(#returned), &support);
-            let reply_error = quote_spanned!(place(error)=> <#error as #support::Data>::__error);
+            let reply_value = reply(method, &quote!(#returned), &support);
+            let data = data(error, method.opaque, &support);
+            let reply_error = quote_spanned!(place(error)=> #data::__error);
             quote! {
                 match &#run {
                     ::core::result::Result::Ok(#returned) => #reply_value,
@@ -166,7 +165,7 @@ fn steps(method: &Method, service: &Service) -> TokenStream {
 /// Decodes a parameter into its variable.
 fn read(param: &Param, support: &TokenStream) -> TokenStream {
     let (argument, arguments) = (argument(param), local("arguments"));
-    let data = |ty| quote_spanned!(place(ty)=> <#ty as #support::Data>);
+    let data = |ty| data(ty, param.opaque, support);
     let decoded = match &param.kind {
         ParamKind::Context => return TokenStream::new(),
         ParamKind::Owned => {
@@ -210,65 +209,23 @@ fn argument(param: &Param) -> Ident {
 }
 
 /// Encodes a result.
-fn reply(returns: &Returns, value: &TokenStream, support: &TokenStream) -> TokenStream {
-    let Returns { ty, bytes, .. } = returns;
+fn reply(method: &Method, value: &TokenStream, support: &TokenStream) -> TokenStream {
+    let Returns { ty, bytes, .. } = &method.returns;
     if *bytes {
         quote_spanned!(place(ty)=> #support::reply::bytes(#value))
     } else {
-        quote_spanned!(place(ty)=> <#ty as #support::Data>::__reply(#value))
-    }
-}
-
-/// What the service tells of itself.
-fn descriptor(service: &Service) -> TokenStream {
-    let support = support(service);
-    let (name, docs) = (text(&service.name), text(&service.docs));
-    let methods = service.methods.iter().map(|method| {
-        let (name, docs) = (text(&method.name), text(&method.docs));
-        let params = method.travelling().map(|param| {
-            let (name, ty) = (text(&plain(&param.ident)), text(&written(&param.ty)));
-            quote!(#support::ParamDescriptor { name: #name, ty: #ty, stream: false })
-        });
-        let result = text(&written(&method.returns.ty));
-        let error = option(method.returns.error.as_ref().map(|error| text(&written(error))));
-        let (idempotent, timeout) = (method.idempotent, timeout(method));
-        quote! {
-            #support::MethodDescriptor {
-                name: #name,
-                docs: #docs,
-                params: ::std::vec![#(#params),*],
-                result: #result,
-                stream: false,
-                error: #error,
-                idempotent: #idempotent,
-                timeout: #timeout,
-            }
-        }
-    });
-    quote! {
-        #support::Descriptor {
-            name: #name,
-            docs: #docs,
-            methods: ::std::vec![#(#methods),*],
-        }
-    }
-}
-
-fn text(text: &str) -> TokenStream {
-    quote!(::std::borrow::Cow::Borrowed(#text))
-}
-
-fn option(value: Option<TokenStream>) -> TokenStream {
-    match value {
-        None => quote!(::core::option::Option::None),
-        Some(value) => quote!(::core::option::Option::Some(#value)),
+        let data = data(ty, method.opaque, support);
+        quote_spanned!(place(ty)=> #data::__reply(#value))
     }
 }
 
 /// The method's timeout, as an `Option<Duration>`.
 pub(super) fn timeout(method: &Method) -> TokenStream {
-    option(method.timeout.map(|timeout| {
-        let (seconds, nanos) = (timeout.as_secs(), timeout.subsec_nanos());
-        quote!(::core::time::Duration::new(#seconds, #nanos))
-    }))
+    match method.timeout {
+        None => quote!(::core::option::Option::None),
+        Some(timeout) => {
+            let (seconds, nanos) = (timeout.as_secs(), timeout.subsec_nanos());
+            quote!(::core::option::Option::Some(::core::time::Duration::new(#seconds, #nanos)))
+        }
+    }
 }

@@ -47,7 +47,7 @@ async fn everything_arrives(contract: &Client) {
 
     let numbers = stream::iter(0..20_000_i64);
     let sum = contract.call::<i64>("sum", ()).argument_stream(numbers.clone());
-    assert_eq!(sum.await.unwrap(), (0..20_000).sum());
+    assert_eq!(sum.await.unwrap(), (0..20_000).sum::<i64>());
 
     let doubled = contract.stream::<i64>("double", ()).argument_stream(numbers);
     let doubled: Vec<i64> = doubled.map(Result::unwrap).collect().await;

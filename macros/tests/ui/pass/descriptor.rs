@@ -58,6 +58,11 @@ fn main() {
     assert_eq!(add.timeout, Some(Duration::from_secs(90)));
     let params: Vec<_> = add.params.iter().map(|param| (&*param.name, &*param.ty)).collect();
     assert_eq!(params, [("a", "i64"), ("type", "Vec<Option<u8>>")]);
+    let schemas: Vec<_> = add.params.iter().map(|param| param.schema.as_json()).collect();
+    assert_eq!(schemas[0]["format"], "int64");
+    assert_eq!(schemas[1]["items"]["type"][0], "integer");
+    assert_eq!(add.error_schema.as_ref().unwrap().as_json()["type"], "string");
+    assert_eq!(calc.schema.len(), 24);
     assert_eq!(old.name, "{old} \"é\"");
     assert_eq!(old.result, "()");
     assert!(!old.idempotent && old.timeout.is_none() && old.error.is_none());

@@ -4,7 +4,11 @@
 
 use ::farcall_core::Context;
 use ::farcall_macros as farcall;
+// What schemars' derive takes from the prelude; all else does without.
+use ::std::convert::Into as _;
+use ::std::default::Default as _;
 use ::std::fmt::Debug;
+use ::std::option::Option::Some;
 use ::std::result::Result;
 use ::std::string::String;
 use ::std::vec::Vec;
