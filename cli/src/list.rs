@@ -70,7 +70,7 @@ pub(crate) async fn run(
     args: &ListArgs,
     terminal: &mut Terminal<'_>,
 ) -> Result<Status, Exit> {
-    let (found, complete) = look(node, args).await?;
+    let (found, complete) = look(node, args.service.as_deref(), args.timeout).await?;
     let asked = found.into_iter().map(|server| async {
         let answer = ask(node, &server, args.timeout).await;
         (server, answer)
@@ -105,15 +105,19 @@ pub(crate) async fn run(
 
 /// The servers there are, and whether they are all. One that hangs before it has said who it is keeps
 /// the look from its end, and must not hide the others.
-async fn look(node: &Node, args: &ListArgs) -> Result<(Vec<ServerInfo>, bool), Error> {
+pub(crate) async fn look(
+    node: &Node,
+    service: Option<&str>,
+    timeout: Duration,
+) -> Result<(Vec<ServerInfo>, bool), Error> {
     let mut events = node.events();
     let whole = async {
-        match &args.service {
-            Some(service) => node.servers(service.as_str()).await,
+        match service {
+            Some(service) => node.servers(service).await,
             None => node.all_servers().await,
         }
     };
-    if let Ok(found) = tokio::time::timeout(args.timeout, whole).await {
+    if let Ok(found) = tokio::time::timeout(timeout, whole).await {
         return Ok((found?, true));
     }
     let mut found = BTreeMap::new();
