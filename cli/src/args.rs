@@ -33,6 +33,7 @@ variables, such as FARCALL_TRANSPORT=unix or FARCALL_CLIENT__WAIT_FOR_SERVER=1s.
 Examples:
   farcall check
   farcall list
+  farcall describe calc
   farcall call calc add 1 2
 
 {CONFIGURATION}
@@ -49,7 +50,9 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     Check(CheckArgs),
     List(ListArgs),
+    Describe(DescribeArgs),
     Call(CallArgs),
+    Ping(PingArgs),
 }
 
 /// Is this configuration good, and what would be used.
@@ -103,16 +106,82 @@ pub(crate) struct ListArgs {
     pub(crate) json: bool,
 }
 
+/// What a service offers: methods, parameters, docs, and the types they name.
+///
+/// One of its live servers is asked. With --json the JSON Schemas are printed too.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = format!("\
+Types are told in short: numbers as in Rust, [T] for lists, {{ name: T }} for fields, {{ name?: T }} for
+those that may be left out, {{ text: T }} for maps, and | between alternatives. A schema that --json
+does not show is that of anything.
+
+Examples:
+  farcall describe calc
+  farcall describe calc --json | jq '.methods[].name'
+
+{CONFIGURATION}
+
+{EXIT}"))]
+pub(crate) struct DescribeArgs {
+    /// The service
+    #[arg(value_name = "SERVICE")]
+    pub(crate) service: String,
+
+    /// How long to wait for a server and its answer, instead of client.timeout
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// Print JSON, a failure too
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The round trip to each server of a service.
+///
+/// Servers answer also when they are busy or draining. All are asked at once, each so many times in a
+/// row.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = format!("\
+Examples:
+  farcall ping calc
+  farcall ping --count 1000 calc
+  farcall ping calc --json | jq '.servers[].mean_us'
+
+{CONFIGURATION}
+
+{EXIT}"))]
+pub(crate) struct PingArgs {
+    /// The service
+    #[arg(value_name = "SERVICE")]
+    pub(crate) service: String,
+
+    /// Ask each server so many times
+    #[arg(long, value_name = "N", default_value = "4",
+          value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(crate) count: u64,
+
+    /// How long a server has to answer, each time
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+
+    /// Print JSON, a failure too
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// Call a method, and print its result as one line of JSON.
 ///
-/// The method's server is asked for its parameters first, and arguments are fitted to them.
+/// The method's server is asked for its parameters first (see `farcall describe`), and arguments are
+/// fitted to their schemas. The method's own timeout holds, and an idempotent one may run again if its
+/// server dies.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = format!("\
 Arguments are JSON. Where the parameter is
   text      any word is text, also 1 or true; in quotes it is a JSON string
   bytes     the characters are sent; also @file, @- (standard input), base64:AP8=, [0, 255]
   a float   a number, NaN, inf, -inf
-  a type of the service's own: JSON, and a word that is no JSON is text
+  an enum   the name of a variant without fields; any other in JSON
+  not told  JSON, and a word that is no JSON is text
 name=value is an argument by name, if the method has a parameter of that name.
 Put -- before arguments that begin with a dash and are no numbers.
 
@@ -144,7 +213,7 @@ pub(crate) struct CallArgs {
     #[arg(value_name = "ARG|NAME=VALUE", allow_negative_numbers = true)]
     pub(crate) arguments: Vec<String>,
 
-    /// The deadline of each call, instead of client.timeout; the first includes finding the server
+    /// The deadline of each call, instead of the method's or client.timeout; the first includes finding the server
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
 

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use ciborium::Value;
 use farcall::service::{Descriptor, MethodDescriptor};
-use farcall::transport::PeerId;
-use farcall::wire::{Failure, ServerState};
-use farcall::{CallError, Event, Node, Reason, ServerInfo};
+use farcall::wire::Failure;
+use farcall::{CallError, Node, Reason};
 
 use crate::args::CallArgs;
+use crate::description::{self, signature};
 use crate::exit::{Exit, Status};
 use crate::failure::Told;
 use crate::fit;
@@ -29,15 +29,8 @@ pub(crate) async fn run(
     terminal: &mut Terminal<'_>,
 ) -> Result<Status, Exit> {
     let begun = Instant::now();
-    let timeout = args.timeout.unwrap_or(node.config().client.timeout);
-    let described = match tokio::time::timeout(timeout, describe(node, &args.service)).await {
-        Ok(described) => described,
-        Err(_) => Err(Failure::new(
-            Reason::DeadlineBeforeSending,
-            format!("the deadline came, and no server of `{}` had answered", args.service),
-        )),
-    };
-    let descriptor = match described {
+    let patience = args.timeout.unwrap_or(node.config().client.timeout);
+    let descriptor = match description::of(node, &args.service, patience).await {
         Ok(descriptor) => descriptor,
         Err(failure) => return Ok(tell(args, &failure, None, terminal)),
     };
@@ -49,7 +42,9 @@ pub(crate) async fn run(
     }
     let method = descriptor.as_ref().and_then(|descriptor| find(descriptor, &args.method));
     let help = |reason| help(reason, descriptor.as_ref(), method);
-    let arguments = match fit::arguments(method, &args.arguments, &read_file) {
+    let timeout = args.timeout.or(method.and_then(|method| method.timeout)).unwrap_or(patience);
+    let known = descriptor.as_ref().map(|descriptor| &descriptor.definitions);
+    let arguments = match fit::arguments(method.zip(known), &args.arguments, &read_file) {
         Ok(arguments) => arguments,
         Err(words) => {
             let failure = Failure::new(Reason::WrongArguments, words);
@@ -61,9 +56,12 @@ pub(crate) async fn run(
     let mut first_failure = None;
     for turn in 0..args.count {
         let spent = if turn == 0 { begun.elapsed() } else { Duration::ZERO };
-        let call = client
+        let mut call = client
             .call::<Value>(args.method.as_str(), &arguments)
             .timeout(timeout.saturating_sub(spent));
+        if method.is_some_and(|method| method.idempotent) {
+            call = call.idempotent();
+        }
         match call.await {
             Ok(value) => print(&value, args.raw, terminal)?,
             Err(error) => {
@@ -78,57 +76,6 @@ pub(crate) async fn run(
         }
     }
     Ok(first_failure.unwrap_or(Status::Done))
-}
-
-/// What a service offers, from a server of it, once there is one. `None` if that does not say.
-async fn describe(node: &Node, service: &str) -> Result<Option<Descriptor>, Failure> {
-    loop {
-        let server = find_server(node, service).await?;
-        match node.peer(server).describe(service).await {
-            Ok(descriptor) => return Ok(Some(descriptor)),
-            Err(error) => match error.reason() {
-                // It has left meanwhile, or hangs: others may come until the caller's deadline.
-                Reason::ServerLost | Reason::PeerGone | Reason::DeadlineExceeded => {}
-                _ => return Ok(None),
-            },
-        }
-    }
-}
-
-/// A server of a service that takes calls, waited for as a call would.
-async fn find_server(node: &Node, service: &str) -> Result<PeerId, Failure> {
-    let ready =
-        |server: &ServerInfo| server.service == service && server.state == ServerState::Ready;
-    let closed = || Failure::new(Reason::Closed, "the node was closed");
-    let begun = Instant::now();
-    let wait = node.config().client.wait_for_server;
-    // From before the look, so that nobody comes between.
-    let mut events = node.events();
-    let up = events.find(|event| match event {
-        Event::ServerUp(server) if ready(&server) => Some(server.peer),
-        _ => None,
-    });
-    tokio::pin!(up);
-    // The look waits for all that can be found. The first that shows itself will do, lest one that
-    // hangs keeps calls from those that do not.
-    tokio::select! {
-        server = &mut up => return server.ok_or_else(closed),
-        found = node.servers(service) => {
-            if let Some(server) = found.map_err(|_| closed())?.iter().find(|it| ready(it)) {
-                return Ok(server.peer);
-            }
-        }
-    }
-    match tokio::time::timeout(wait.saturating_sub(begun.elapsed()), up).await {
-        Ok(server) => server.ok_or_else(closed),
-        Err(_) => Err(Failure::new(
-            Reason::NoServer,
-            format!(
-                "no server of `{service}` within {wait:?}; start one, or raise \
-                 client.wait_for_server"
-            ),
-        )),
-    }
 }
 
 fn find<'a>(descriptor: &'a Descriptor, method: &str) -> Option<&'a MethodDescriptor> {
@@ -163,16 +110,6 @@ fn help(
         }
         _ => None,
     }
-}
-
-fn signature(method: &MethodDescriptor) -> String {
-    let params = method.params.iter().map(|param| format!("{}: {}", param.name, param.ty));
-    let params = params.collect::<Vec<_>>().join(", ");
-    let result = match &method.error {
-        Some(error) => format!("Result<{}, {error}>", method.result),
-        None => method.result.to_string(),
-    };
-    format!("{}({params}) -> {result}", method.name)
 }
 
 fn tell(
@@ -213,7 +150,6 @@ fn read_file(path: &str) -> Result<Vec<u8>, String> {
 mod tests {
     use farcall::config::ClientConfig;
     use farcall::{Bytes, Config, Functions, Memory, block_on};
-    use serde::Serialize;
 
     use super::*;
 
@@ -225,7 +161,8 @@ mod tests {
         notes: String,
     }
 
-    #[derive(Debug, Serialize)]
+    #[farcall::data]
+    #[derive(Debug)]
     enum MathError {
         ByZero { a: f64 },
     }

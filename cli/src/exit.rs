@@ -69,6 +69,7 @@ impl Status {
             | Reason::Overloaded
             | Reason::Closed
             | Reason::PeerGone
+            | Reason::Intercepted
             | Reason::Busy
             | Reason::Draining
             | Reason::UnknownService => Status::NoServer,
@@ -150,6 +151,7 @@ mod tests {
             ("arguments_unencodable", 2),
             ("closed", 3),
             ("peer_gone", 3),
+            ("intercepted", 3),
             ("busy", 3),
             ("draining", 3),
             ("unknown_service", 3),

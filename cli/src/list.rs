@@ -70,7 +70,8 @@ pub(crate) async fn run(
     args: &ListArgs,
     terminal: &mut Terminal<'_>,
 ) -> Result<Status, Exit> {
-    let Look { servers, unreachable, ended } = look(node, args).await?;
+    let Look { servers, unreachable, ended } =
+        look(node, args.service.as_deref(), args.timeout).await?;
     let complete = ended && unreachable.is_empty();
     let asked = servers.into_iter().map(|server| async {
         let answer = ask(node, &server, args.timeout).await;
@@ -110,25 +111,29 @@ pub(crate) async fn run(
 
 /// What came of looking for servers.
 #[derive(Debug, Default)]
-struct Look {
-    servers: Vec<ServerInfo>,
+pub(crate) struct Look {
+    pub(crate) servers: Vec<ServerInfo>,
     /// What could not be reached or looked into, and why, both for people.
-    unreachable: BTreeMap<String, String>,
+    pub(crate) unreachable: BTreeMap<String, String>,
     /// Whether it came to its end.
     ended: bool,
 }
 
 /// Looks for servers. One that hangs before it has said who it is keeps the look from its end, and must
 /// not hide the others.
-async fn look(node: &Node, args: &ListArgs) -> Result<Look, Error> {
+pub(crate) async fn look(
+    node: &Node,
+    service: Option<&str>,
+    timeout: Duration,
+) -> Result<Look, Error> {
     let mut events = node.events();
     let whole = async {
-        match &args.service {
-            Some(service) => node.servers(service.as_str()).await,
+        match service {
+            Some(service) => node.servers(service).await,
             None => node.all_servers().await,
         }
     };
-    let whole = tokio::time::timeout(args.timeout, whole).await.ok().transpose()?;
+    let whole = tokio::time::timeout(timeout, whole).await.ok().transpose()?;
     let mut found = BTreeMap::new();
     let mut look = Look::default();
     let unresponsive = |service: &str, server: &str| format!("{service} {server} is unresponsive");

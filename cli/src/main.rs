@@ -1,9 +1,10 @@
-//! The program `farcall`: checks configurations, lists servers, makes calls.
+//! The program `farcall`: checks configurations, lists and describes services, makes calls.
 //!
 //! | step | module |
 //! |---|---|
 //! | the command line | `args` |
-//! | the commands | `check`, `list`, `call` |
+//! | the commands | `check`, `list`, `describe`, `call`, `ping` |
+//! | what a service offers | `description` |
 //! | arguments: text to values | `fit`, `shape`, `json` |
 //! | results: values to text | `show`, `failure`, `columns` |
 //! | what the shell gets | `terminal`, `exit` |
@@ -12,11 +13,14 @@ mod args;
 mod call;
 mod check;
 mod columns;
+mod describe;
+mod description;
 mod exit;
 mod failure;
 mod fit;
 mod json;
 mod list;
+mod ping;
 mod shape;
 mod show;
 mod terminal;
@@ -41,6 +45,14 @@ fn main() -> ExitCode {
             // A name of its own, so that it can tell itself from the clients it lists.
             let node = open(|config| config.client.identity = None).await?;
             list::run(&node, args, &mut terminal).await
+        }),
+        Command::Describe(args) => online(async {
+            let node = open(|_| {}).await?;
+            describe::run(&node, args, &mut terminal).await
+        }),
+        Command::Ping(args) => online(async {
+            let node = open(|_| {}).await?;
+            ping::run(&node, args, &mut terminal).await
         }),
         Command::Call(args) => online(async {
             let node = open(|_| {}).await?;

@@ -104,6 +104,28 @@ impl Schema {
         &self.0
     }
 
+    /// The forms that its values may have, with `definitions` put in place at the top of each: one type
+    /// each, and one constant if it has such. Types inside of a form may still be references.
+    ///
+    /// A reference that leads nowhere, or in circles, is left out; what nests without end is cut off.
+    #[must_use]
+    pub fn forms(&self, definitions: &Definitions) -> Vec<Schema> {
+        const MAX_FORMS: usize = 10_000;
+        const MAX_DEPTH: usize = 16;
+        let mut found = Vec::new();
+        let mut open = vec![(self.0.clone(), 0)];
+        while let Some((schema, depth)) = open.pop() {
+            let Some(whole) = alternatives::whole(&schema, definitions) else { continue };
+            if alternatives::is_whole(&whole) {
+                found.push(Schema(whole.into_owned()));
+            } else if depth < MAX_DEPTH && found.len() + open.len() < MAX_FORMS {
+                let forms = alternatives::forms(&whole).into_iter().rev();
+                open.extend(forms.map(|form| (form.into_owned(), depth + 1)));
+            }
+        }
+        found
+    }
+
     /// Whether it says nothing of its values.
     #[must_use]
     pub fn is_anything(&self) -> bool {
@@ -237,6 +259,32 @@ mod tests {
         for other in ["#/$defs/read/Page%3C%C3%A9~1~0%3E", "#/$defs/written/x", "#", "", "%"] {
             assert_eq!(definitions.resolve(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn forms_are_found_behind_references_and_unions() {
+        let mut definitions = Definitions::default();
+        let shape = serde_json::json!({"oneOf": [{"enum": ["Dot", "Line"]}, {"type": "object"}]});
+        definitions.read.insert("Shape".to_owned(), shape.into());
+        definitions
+            .read
+            .insert("Loop".to_owned(), serde_json::json!({"$ref": "#/$defs/read/Loop"}).into());
+        let forms = |json: Value| {
+            let forms = Schema::from(json).forms(&definitions).into_iter();
+            forms.map(|form| form.to_string()).collect::<Vec<_>>()
+        };
+        let shape = serde_json::json!({"$ref": "#/$defs/read/Shape"});
+        assert_eq!(
+            forms(serde_json::json!({"anyOf": [shape, {"type": "null"}]})),
+            [
+                r#"{"const":"Dot"}"#,
+                r#"{"const":"Line"}"#,
+                r#"{"type":"object"}"#,
+                r#"{"type":"null"}"#
+            ]
+        );
+        assert!(forms(serde_json::json!({"$ref": "#/$defs/read/Loop"})).is_empty());
+        assert_eq!(forms(Value::Bool(true)), ["true"]);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The program as scripts and people meet it: arguments in, status and text out.
 
 mod configuration;
+mod describing;
+mod pinging;
 mod program;
 mod server;
 mod servers;

@@ -17,6 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 /// As in `examples/calc_server.rs`, and a method that does not end.
 #[farcall::service]
 trait Calc {
+    /// Adds two numbers.
     async fn add(&self, a: i64, b: i64) -> i64;
     async fn div(&self, a: f64, b: f64) -> Result<f64, CalcError>;
     #[farcall(idempotent)]
@@ -27,6 +28,23 @@ trait Calc {
     async fn whoami(&self, ctx: &Context) -> String;
     async fn boom(&self);
     async fn never(&self);
+    /// Moves a point.
+    #[farcall(timeout = "5s")]
+    async fn shift(&self, point: Point, steps: Vec<Step>, name: Option<String>) -> Point;
+}
+
+/// A point of the plane.
+#[farcall::data]
+struct Point {
+    x: f64,
+    #[serde(default)]
+    y: f64,
+}
+
+#[farcall::data]
+enum Step {
+    Back,
+    By { x: f64, y: f64 },
 }
 
 #[farcall::data]
@@ -85,6 +103,13 @@ impl Calc for Calculator {
     async fn never(&self) {
         let _guard = self.begin();
         std::future::pending::<()>().await;
+    }
+
+    async fn shift(&self, point: Point, steps: Vec<Step>, _name: Option<String>) -> Point {
+        steps.into_iter().fold(point, |Point { x, y }, step| match step {
+            Step::Back => Point { x: 0.0, y: 0.0 },
+            Step::By { x: right, y: up } => Point { x: x + right, y: y + up },
+        })
     }
 }
 

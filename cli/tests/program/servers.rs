@@ -134,10 +134,24 @@ fn a_deadline_is_status_four() {
 fn a_server_killed_in_the_middle_of_a_call_is_status_five() {
     let program = Program::new("[client]\nwait_for_server = '20s'");
     let server = ServerProcess::start(&program.sockets());
-    let call = program.start(&["call", "calc", "sleep", "10000"]);
+    let call = program.start(&["call", "calc", "never"]);
     server.wait_started();
     server.kill();
-    has(&Outcome::of_child(call).failure(5), "error: calc.sleep: outcome unknown: ");
+    has(&Outcome::of_child(call).failure(5), "error: calc.never: outcome unknown: ");
+}
+
+#[test]
+fn an_idempotent_call_runs_again_at_another_server() {
+    let program = Program::new("[client]\nwait_for_server = '20s'");
+    let server = ServerProcess::start(&program.sockets());
+    let call = program.start(&["call", "calc", "sleep", "1"]);
+    let again = program.start(&["call", "calc", "sleep", "2000"]);
+    assert_eq!(Outcome::of_child(call).answer(), "1\n");
+    server.wait_started();
+    server.wait_started();
+    server.kill();
+    let _other = Server::start(&program.sockets(), &[]);
+    assert_eq!(Outcome::of_child(again).answer(), "2000\n");
 }
 
 #[test]

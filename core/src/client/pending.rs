@@ -714,6 +714,11 @@ impl Pending {
             self.forget(&call);
             self.tell_cancelled(id, &call);
             match call.place {
+                // It was started once: that no other server came does not undo that.
+                Place::Waiting(_) if call.retries > 0 => {
+                    let message = "its server was lost during the call, and no other came in time";
+                    call.fail(Reason::ServerLost, message);
+                }
                 Place::Waiting(_) => {
                     let service = call.new.service.clone();
                     let waited = call.new.wait_for_server;
@@ -747,8 +752,10 @@ impl Pending {
     pub(crate) fn close(&mut self) {
         for call in self.calls.drain() {
             match call.place {
-                Place::Waiting(_) => call.fail(Reason::Closed, "the node was closed"),
-                Place::With(_) | Place::Queued => {
+                Place::Waiting(_) if call.retries == 0 => {
+                    call.fail(Reason::Closed, "the node was closed");
+                }
+                Place::Waiting(_) | Place::With(_) | Place::Queued => {
                     call.fail(Reason::ServerLost, "the node was closed during the call");
                 }
             }
@@ -946,6 +953,18 @@ mod tests {
         assert_eq!((call.id, call.options.as_ref().unwrap().attempt), (id, 1));
         table.answer(2, id);
         assert!(again.try_recv().unwrap().is_ok());
+    }
+
+    #[test]
+    fn an_idempotent_call_that_no_other_server_takes_may_have_run() {
+        let mut table = Table::with_servers(&[1]);
+        let (_, mut outcome) = table.call(|new| new.idempotent = true);
+        table.down(1, false);
+        assert_eq!(reason(&mut outcome), None);
+        table.now += 2 * SECOND;
+        table.pending.expire(table.now);
+        assert_eq!(reason(&mut outcome), Some(Reason::ServerLost));
+        assert!(table.pending.is_empty());
     }
 
     #[test]

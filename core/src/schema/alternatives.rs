@@ -165,6 +165,13 @@ pub(super) fn forms(schema: &Value) -> Vec<Cow<'_, Value>> {
     vec![Cow::Borrowed(schema)]
 }
 
+/// Whether a form needs no further look at references and unions.
+pub(super) fn is_whole(schema: &Value) -> bool {
+    !["$ref", "allOf", "anyOf", "oneOf"].iter().any(|key| schema.get(key).is_some())
+        && !schema["type"].is_array()
+        && !schema["enum"].is_array()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -11,7 +11,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::alternatives::{forms, is_anything, reference, whole};
+use super::alternatives::{forms, is_anything, is_whole, reference, whole};
 use super::{Definitions, Schema};
 
 /// Pairs of schemas that are looked at for one service. A method as people write it takes dozens.
@@ -359,13 +359,6 @@ impl<'a> Comparison<'a> {
         let [who, whom] = [self.written.who, self.read.who];
         format!("{who} sends {}, {whom} takes {}", words(written), words(read))
     }
-}
-
-/// Whether a form needs no further look at references and unions.
-fn is_whole(schema: &Value) -> bool {
-    !["$ref", "allOf", "anyOf", "oneOf"].iter().any(|key| schema.get(key).is_some())
-        && !schema["type"].is_array()
-        && !schema["enum"].is_array()
 }
 
 /// What tells the variants of an enum apart: the word, the name of the one field, or the word in one.
