@@ -54,11 +54,11 @@ mod open;
 
 #[doc(inline)]
 pub use farcall_core::{
-    Argument, Bytes, Call, CallError, CallInfo, CallLog, Caller, Client, ClientStatus, Config,
-    Context, Counters, Data, Details, DrainReport, End, Ended, Ending, Error, Event, Events,
-    Function, Functions, Incoming, Interceptor, Memory, Method, MethodError, Node, NodeStatus,
-    Notify, Outgoing, Reason, Refusal, Result, Retry, Scope, Server, ServerInfo, ServiceStatus,
-    Side, TraceContext, block_on, blocking, config, params, reply, service, transport, value, wire,
+    Argument, Bytes, Call, CallError, CallInfo, CallLog, Client, ClientStatus, Config, Context,
+    Counters, Data, Details, DrainReport, End, Ended, Ending, Error, Event, Events, Function,
+    Functions, Incoming, Interceptor, Memory, Method, MethodError, Node, NodeStatus, Notify,
+    Outgoing, Reason, Refusal, Result, Retry, Scope, Server, ServerInfo, ServiceStatus, Side,
+    TraceContext, block_on, blocking, config, params, reply, service, transport, value, wire,
 };
 pub use farcall_macros::{data, main, service, test};
 pub use open::{Open, resolve, transports};

@@ -369,6 +369,7 @@ mod tests {
         let param = |(name, ty): &(&'static str, &'static str)| ParamDescriptor {
             name: (*name).into(),
             ty: (*ty).into(),
+            stream: false,
         };
         MethodDescriptor {
             name: "m".into(),

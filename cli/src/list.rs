@@ -132,7 +132,7 @@ async fn look(node: &Node, args: &ListArgs) -> Result<(Vec<ServerInfo>, bool), E
 }
 
 async fn ask(node: &Node, server: &ServerInfo, timeout: Duration) -> Answer {
-    match tokio::time::timeout(timeout, node.status(server.peer)).await {
+    match tokio::time::timeout(timeout, node.peer(server.peer).status()).await {
         Ok(Ok(status)) => Answer::Status(status),
         Ok(Err(error)) => match error.reason() {
             Reason::PeerGone | Reason::ServerLost => Answer::Gone,

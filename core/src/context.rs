@@ -14,10 +14,10 @@ use tracing::Span;
 
 use crate::interceptor::Passage;
 use crate::node::Node;
+use crate::peer::{Peer, PeerInfo};
 use crate::stream::HandlerStreams;
 use crate::trace_context::{TraceContext, is_tracestate};
-use crate::transport::{Credentials, PeerId};
-use crate::wire::{Headers, NodeId};
+use crate::wire::Headers;
 
 /// A handler's view of the call it serves.
 ///
@@ -36,7 +36,7 @@ pub struct Context(Rc<Inner>);
 
 struct Inner {
     server: Rc<Serving>,
-    caller: Rc<Caller>,
+    caller: Rc<PeerInfo>,
     method: CompactString,
     headers: Headers,
     deadline: Instant,
@@ -74,26 +74,13 @@ pub(crate) struct Serving {
 /// What a call's context is made of, when its handler is about to begin.
 pub(crate) struct Beginning {
     pub(crate) server: Rc<Serving>,
-    pub(crate) caller: Rc<Caller>,
+    pub(crate) caller: Rc<PeerInfo>,
     pub(crate) method: CompactString,
     pub(crate) headers: Headers,
     pub(crate) deadline: Instant,
     pub(crate) attempt: u8,
     pub(crate) streams: Option<Rc<HandlerStreams>>,
     pub(crate) span: Span,
-}
-
-/// Who made a call.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Caller {
-    /// The name the client gives itself: `[client] identity`. Its own word, nobody checked it.
-    pub identity: CompactString,
-    /// The client's boot.
-    pub node: NodeId,
-    /// The client's session with this node.
-    pub peer: PeerId,
-    /// What the operating system or the transport's security says of the client.
-    pub credentials: Credentials,
 }
 
 impl Context {
@@ -119,8 +106,14 @@ impl Context {
 
     /// Who made the call.
     #[must_use]
-    pub fn caller(&self) -> &Caller {
+    pub fn caller(&self) -> &PeerInfo {
         &self.0.caller
+    }
+
+    /// A handle to call the caller back by, in this call or later.
+    #[must_use]
+    pub fn peer(&self) -> Peer {
+        self.node().peer(self.caller().node)
     }
 
     /// What is left of the call's deadline; zero once it has passed.

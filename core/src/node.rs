@@ -24,14 +24,15 @@ use crate::client::{
     Call, Client, ClientActor, Count, Counters, Listing, Method, Submissions, Target,
 };
 use crate::config::Config;
-use crate::error::{CallError, Error, Result};
+use crate::error::{Error, Result};
 use crate::event::{Event, ServerInfo};
 use crate::interceptor::{Chain, Intercepting, Interceptor};
 use crate::observe::ClientMeters;
 use crate::params::encode_dynamic;
-use crate::server::{DrainReport, DrainServer, NodeStatus, Serve, ServerActor};
-use crate::service::{Descriptor, IntoService};
-use crate::transport::{LinkError, PeerId, ServeError, Transport};
+use crate::peer::{Peer, PeerAddress, PeerInfo};
+use crate::server::{Audience, DrainReport, DrainServer, ListPeers, Serve, ServerActor};
+use crate::service::IntoService;
+use crate::transport::{LinkError, ServeError, Transport};
 use crate::value;
 use crate::wire::{Announcement, NodeId};
 
@@ -134,14 +135,36 @@ impl Node {
     /// # Cancellation
     /// A service whose future is dropped may be served all the same.
     pub async fn serve(&self, service: impl IntoService) -> Result<Server, ServeError> {
+        let announcement = self.serve_to(service, Audience::Everybody).await?;
+        Ok(Server { announcement })
+    }
+
+    async fn serve_to(
+        &self,
+        service: impl IntoService,
+        to: Audience,
+    ) -> Result<Announcement, ServeError> {
         let (reply, served) = oneshot::channel();
         let mut service: Box<dyn IntoService> = Box::new(service);
         if let Some(chain) = self.0.interceptors.clone() {
             service = Box::new(Intercepting { service, chain });
         }
-        self.shared().server.send(Serve(service, reply)).await.map_err(|_| ServeError::Closed)?;
-        let announcement = served.await.map_err(|_| ServeError::Closed)??;
-        Ok(Server { announcement })
+        let serve = Serve { service, to, reply };
+        self.shared().server.send(serve).await.map_err(|_| ServeError::Closed)?;
+        served.await.map_err(|_| ServeError::Closed)?
+    }
+
+    /// Offers a service to peers: nodes that this one has a session with call its methods by
+    /// [`Node::peer`]. It is how a client has methods that its servers call back. Nobody else finds
+    /// it: it has no place in lists, and shares no load with others of its name.
+    ///
+    /// # Errors
+    /// As of [`serve`](Node::serve), but for those of the transport.
+    ///
+    /// # Cancellation
+    /// A service whose future is dropped may be offered all the same.
+    pub async fn offer(&self, service: impl IntoService) -> Result<(), ServeError> {
+        self.serve_to(service, Audience::Peers).await.map(drop)
     }
 
     /// A handle on this node with one interceptor more, inside of those it has: calls made by it and
@@ -190,32 +213,31 @@ impl Node {
     }
 
     async fn list(&self, service: Option<CompactString>) -> Result<Vec<ServerInfo>> {
-        let closed = || Error::Link(LinkError::new("the node is closed"));
         let (reply, servers) = oneshot::channel();
         self.shared().client.send(Listing(service, reply)).await.map_err(|_| closed())?;
         servers.await.map_err(|_| closed())
     }
 
-    /// How a peer is: what it serves and runs, and who is connected to it. Answered also by servers
-    /// that are busy.
+    /// The nodes that this one has a session with: its clients, and the servers it has found.
     ///
     /// # Errors
-    /// As of any call.
-    pub async fn status(&self, peer: PeerId) -> Result<NodeStatus, CallError> {
-        self.query(peer, "status", &()).await
+    /// The node is closed.
+    pub async fn peers(&self) -> Result<Vec<PeerInfo>> {
+        let (reply, peers) = oneshot::channel();
+        self.shared().server.send(ListPeers(reply)).await.map_err(|_| closed())?;
+        peers.await.map_err(|_| closed())
     }
 
-    /// What a service at a peer offers.
-    ///
-    /// # Errors
-    /// As of any call.
-    pub async fn describe(&self, peer: PeerId, service: &str) -> Result<Descriptor, CallError> {
-        self.query(peer, "describe", &(service,)).await
+    /// A handle to call one other node by: one of [`peers`](Node::peers), or the
+    /// [caller](crate::Context::caller) of a call.
+    #[must_use]
+    pub fn peer(&self, address: impl Into<PeerAddress>) -> Peer {
+        Peer::new(self.clone(), address.into())
     }
 
-    fn query<T: DeserializeOwned>(
+    pub(crate) fn query<T: DeserializeOwned>(
         &self,
-        peer: PeerId,
+        peer: PeerAddress,
         subject: &'static str,
         params: &impl Serialize,
     ) -> Call<T> {
@@ -319,6 +341,10 @@ impl Node {
     pub(crate) fn submissions(&self) -> &Submissions {
         &self.shared().submissions
     }
+}
+
+fn closed() -> Error {
+    Error::Link(LinkError::new("the node is closed"))
 }
 
 async fn stop_signal() -> std::io::Result<()> {

@@ -16,7 +16,9 @@ mod sessions;
 mod status;
 mod watch;
 
-pub(crate) use actor::{CloseServer, DrainServer, Serve, ServerActor, ServerFrames, ServerInbound};
+pub(crate) use actor::{
+    Audience, CloseServer, DrainServer, ListPeers, Serve, ServerActor, ServerFrames, ServerInbound,
+};
 
 pub use status::{ClientStatus, NodeStatus, ServiceStatus};
 

@@ -123,7 +123,7 @@ fn the_first_added_is_the_outermost_on_both_sides() {
         said.all(&["a: add comes", "b: add comes"]).await;
         said.all(&["b: add ended at the server: ok", "a: add ended at the server: ok"]).await;
         let peer = client.servers("calc").await.unwrap()[0].peer;
-        client.with(Word("x")).status(peer).await.unwrap();
+        client.with(Word("x")).peer(peer).status().await.unwrap();
         said.nothing();
     });
 }

@@ -347,7 +347,7 @@ fn calls_are_counted_by_method_and_outcome() {
             assert!(call.await.unwrap_err().is_cancelled());
         }
         let peer = client.servers("calc").await.unwrap()[0].peer;
-        while client.status(peer).await.unwrap().services[0].running > 0 {}
+        while client.peer(peer).status().await.unwrap().services[0].running > 0 {}
         server.close().await;
 
         let expected = [

@@ -40,6 +40,7 @@ macro_rules! contract {
             line_10_without_a_server_calls_wait_and_are_then_not_sent
             line_11_a_killed_server_leaves_no_call_hanging
             line_12_clients_survive_restarts_and_say_so
+            line_15_peers_are_called_listed_and_seen
             line_16_a_second_server_of_one_identity_is_refused
             line_17_namespaces_never_meet_and_nothing_dead_is_listed
         }

@@ -2,6 +2,7 @@
 
 mod calls;
 mod failures;
+mod peers;
 mod servers;
 mod streams;
 
@@ -15,6 +16,7 @@ pub use calls::{
     line_05_the_deadline_travels_and_is_inherited, line_06_dropping_a_call_cancels_its_handler,
 };
 pub use failures::line_08_what_is_wrong_with_one_call_is_its_callers_alone;
+pub use peers::line_15_peers_are_called_listed_and_seen;
 pub use servers::{
     line_09_a_second_server_shares_the_load_and_leaves_without_loss,
     line_10_without_a_server_calls_wait_and_are_then_not_sent,

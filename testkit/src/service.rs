@@ -86,6 +86,9 @@ impl Serialize for Unencodable {
 /// | `header(name)` | a header's value |
 /// | `through(depth)` | calls itself `depth` times, one inside the other |
 /// | `call_back()` | calls `callback.ask` at its caller |
+/// | `call_peer(identity)` | calls `callback.ask` at the client of this identity |
+/// | `peers()` | the identities of those that the server has a session with |
+/// | `until_up(identity)`, `until_down(identity)` | waits until it is among them, or no more |
 /// | `count(to)` | streams 0, 1, … up to `to` |
 /// | `endless(key)` | notes its start, then streams KiBs without end, and notes each as *made* |
 /// | `made(key)`, `until_made(key, n)` | how many were; waits until so many were |
@@ -196,9 +199,32 @@ pub fn contract_service() -> Functions {
             }
         })
         .try_add("call_back", |ctx: Context| {
-            let caller = ctx.node().client("callback").at(ctx.caller().peer);
+            let caller = ctx.peer().client("callback");
             async move { caller.call::<String>("ask", ()).await.map_err(|it| it.to_string()) }
         })
+        .try_add("call_peer", |ctx: Context, identity: String| async move {
+            let peers = ctx.node().peers().await.map_err(|it| it.to_string())?;
+            let peer = peers.iter().find(|peer| peer.identity == identity);
+            let peer = peer.ok_or_else(|| format!("nobody is called {identity}"))?;
+            let callback = ctx.node().peer(peer).client("callback");
+            callback.call::<String>("ask", ()).await.map_err(|it| it.to_string())
+        })
+        .add("peers", |ctx: Context| identities(ctx))
+        .add("until_up", |ctx: Context, identity: String| until_peers(ctx, identity, true))
+        .add("until_down", |ctx: Context, identity: String| until_peers(ctx, identity, false))
+}
+
+async fn identities(ctx: Context) -> Vec<String> {
+    let peers = ctx.node().peers().await.unwrap_or_default();
+    peers.into_iter().map(|peer| peer.identity.into()).collect()
+}
+
+/// Waits for a peer to come or to go. Each event is a reason to look at the list again.
+async fn until_peers(ctx: Context, identity: String, there: bool) {
+    let mut events = ctx.node().events();
+    while identities(ctx.clone()).await.contains(&identity) != there {
+        events.next().await;
+    }
 }
 
 async fn until(fate: watch::Sender<Fate>, wanted: impl Fn(&Fate) -> bool) {

@@ -88,9 +88,19 @@ pub(crate) async fn client(world: &dyn World) -> Node {
     client_in(world, "default").await
 }
 
+/// A client that calls itself so.
+pub(crate) async fn client_called(world: &dyn World, identity: &str) -> Node {
+    let mut config = Config::default();
+    config.client.identity = Some(name(identity));
+    open(world, config).await
+}
+
 /// A client in a namespace of this world.
 pub(crate) async fn client_in(world: &dyn World, namespace: &str) -> Node {
-    let mut config = Config { namespace: name(namespace), ..Config::default() };
+    open(world, Config { namespace: name(namespace), ..Config::default() }).await
+}
+
+async fn open(world: &dyn World, mut config: Config) -> Node {
     // Long enough for a process to start on a busy machine.
     config.client.wait_for_server = Duration::from_secs(30);
     Node::open_with(config, world.transport()).await.expect("the transport opens")

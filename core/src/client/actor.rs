@@ -139,7 +139,7 @@ impl ClientActor {
                 pending.undelivered(id, &to, &reason, written, now);
             }
             ClientInbound::PeerUp(peer, hello) => {
-                pending.peer_up(peer, hello.max_message_bytes);
+                pending.peer_up(peer, hello.node, hello.max_message_bytes);
                 let (identity, node) = (hello.identity, hello.node);
                 pending.events.push(Event::PeerUp { peer, identity, node });
             }

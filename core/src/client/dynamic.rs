@@ -1,15 +1,18 @@
 //! Calls by name, without a trait.
 
 use compact_str::CompactString;
+use futures::future::join_all;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Call, Ending, Method, StreamCall, Target};
 use crate::error::MethodError;
+use crate::event::ServerInfo;
 use crate::node::Node;
 use crate::params::{ParamsWriter, encode_dynamic};
-use crate::transport::PeerId;
+use crate::peer::PeerAddress;
 use crate::value::{self, ValueError};
+use crate::wire::ServerState;
 
 /// Calls a service by the names of its methods; what typed clients are made of.
 ///
@@ -36,8 +39,41 @@ impl Client {
 
     /// The same, but at one peer only.
     #[must_use]
-    pub fn at(&self, peer: PeerId) -> Self {
-        Client { target: Target::Peer(peer), ..self.clone() }
+    pub fn at(&self, peer: impl Into<PeerAddress>) -> Self {
+        Client { target: Target::Peer(peer.into()), ..self.clone() }
+    }
+
+    /// Makes a call to every server of the service that is live now, all at the same time, and gives
+    /// one outcome for each. `call` gets a client of one server; a typed client is made from it.
+    ///
+    /// ```no_run
+    /// # async fn example(node: farcall_core::Node) -> farcall_core::Result<()> {
+    /// let cache = node.client("cache");
+    /// for (server, outcome) in cache.every(|cache| cache.call::<()>("forget", ("a key",))).await? {
+    ///     if let Err(error) = outcome {
+    ///         eprintln!("{}: {error}", server.server);
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// A server that comes later is not called; one that leaves meanwhile gives a failure. None at
+    /// all is an empty list, after the transport's first look.
+    ///
+    /// # Errors
+    /// The node is closed.
+    ///
+    /// # Cancellation
+    /// Dropping the future cancels those calls that have no outcome yet.
+    pub async fn every<F: Future>(
+        &self,
+        call: impl Fn(Client) -> F,
+    ) -> crate::Result<Vec<(ServerInfo, F::Output)>> {
+        let mut servers = self.node.servers(self.service.clone()).await?;
+        servers.retain(|server| server.state == ServerState::Ready);
+        let calls = servers.iter().map(|server| call(self.at(server.peer)));
+        let outcomes = join_all(calls).await;
+        Ok(servers.into_iter().zip(outcomes).collect())
     }
 
     /// The service's name.

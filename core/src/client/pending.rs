@@ -12,10 +12,13 @@ use super::window::Window;
 use super::{Arrival, NewCall, Reply, Target};
 use crate::deadlines::{Deadlines, LONGEST};
 use crate::event::Event;
+use crate::peer::PeerAddress;
 use crate::stream::{Allowance, cost};
 use crate::table::Table;
 use crate::transport::{Address, Outbound, PeerId, Watch};
-use crate::wire::{Announcement, CallFrame, CallId, CallOptions, Failure, Frame, Reason, StreamId};
+use crate::wire::{
+    Announcement, CallFrame, CallId, CallOptions, Failure, Frame, NodeId, Reason, StreamId,
+};
 
 /// An idempotent call is started again at most this often.
 const MAX_RETRIES: u8 = 2;
@@ -38,8 +41,9 @@ pub(crate) struct Pending {
     calls: Window<Call>,
     deadlines: Deadlines<CallId>,
     pub(crate) routes: Routes,
-    /// Peers, and the largest payload that each of them takes.
-    peers: Table<PeerId, u64>,
+    peers: Table<PeerId, Peer>,
+    /// The youngest session with each node.
+    nodes: Table<NodeId, PeerId>,
     budget: RetryBudget,
     bounds: Bounds,
     bytes: usize,
@@ -69,6 +73,14 @@ pub struct Counters {
     pub late_answers: u64,
     /// Frames that belonged to no call of the peer that sent them, and were dropped.
     pub stray_frames: u64,
+}
+
+/// One session.
+#[derive(Debug)]
+struct Peer {
+    node: NodeId,
+    /// The largest payload that it takes.
+    max_message_bytes: u64,
 }
 
 #[derive(Debug)]
@@ -134,6 +146,7 @@ impl Pending {
             deadlines: Deadlines::new(),
             routes: Routes::default(),
             peers: Table::default(),
+            nodes: Table::default(),
             budget: RetryBudget::new(),
             bounds,
             bytes: 0,
@@ -186,13 +199,13 @@ impl Pending {
             return call.fail(Reason::DeadlineBeforeSending, message);
         }
         let peer = match (call.new.target, call.service) {
-            (Target::Peer(peer) | Target::Core(peer), _) => {
-                if !self.peers.contains_key(&peer) {
+            (Target::Peer(address) | Target::Core(address), _) => match self.session(address) {
+                Some(peer) => peer,
+                None => {
                     self.bytes -= call.new.params.len();
-                    return call.fail(Reason::PeerGone, format!("{peer} is not connected"));
+                    return call.fail(Reason::PeerGone, "the peer is not connected");
                 }
-                peer
-            }
+            },
             (Target::Service, Some(service)) if self.bounds.shared_queue => {
                 if !self.routes.has_ready(service) {
                     return self.park(id, call, service, now);
@@ -208,12 +221,20 @@ impl Pending {
             (Target::Service, None) => unreachable!("calls of a service have its index"),
         };
         call.place = Place::With(peer);
-        let limit = self.peers.get(&peer).copied().unwrap_or(u64::MAX);
+        let limit = self.peers.get(&peer).map_or(u64::MAX, |peer| peer.max_message_bytes);
         if call.new.params.len() as u64 > limit {
             return self.too_large(call, peer, limit);
         }
         self.send(id, &call, Address::Peer(peer), now);
         self.keep(id, call);
+    }
+
+    /// The session with a peer, if there is one.
+    fn session(&self, address: PeerAddress) -> Option<PeerId> {
+        match address {
+            PeerAddress::Session(peer) => self.peers.contains_key(&peer).then_some(peer),
+            PeerAddress::Node(node) => self.nodes.get(&node).copied(),
+        }
     }
 
     /// Lets a call wait for a server.
@@ -521,13 +542,27 @@ impl Pending {
     }
 
     /// A session has begun.
-    pub(crate) fn peer_up(&mut self, peer: PeerId, max_message_bytes: u64) {
-        self.peers.insert(peer, max_message_bytes);
+    pub(crate) fn peer_up(&mut self, peer: PeerId, node: NodeId, max_message_bytes: u64) {
+        self.peers.insert(peer, Peer { node, max_message_bytes });
+        self.nodes.insert(node, peer);
+    }
+
+    /// A node whose youngest session ends may have another.
+    fn forget_peer(&mut self, peer: PeerId) {
+        let Some(Peer { node, .. }) = self.peers.remove(&peer) else { return };
+        if self.nodes.get(&node) != Some(&peer) {
+            return;
+        }
+        let others = self.peers.iter().filter(|(_, other)| other.node == node);
+        match others.map(|(other, _)| *other).max() {
+            Some(other) => self.nodes.insert(node, other),
+            None => self.nodes.remove(&node),
+        };
     }
 
     /// A session has ended: its calls are lost, or go to others.
     pub(crate) fn peer_down(&mut self, peer: PeerId, reason: &str, clean: bool, now: Instant) {
-        self.peers.remove(&peer);
+        self.forget_peer(peer);
         let had = self.calls.iter().filter(|(_, call)| call.place == Place::With(peer));
         let had: Vec<CallId> = had.map(|(id, _)| id).collect();
         // What the server was called, before its route goes; and the route goes before any of the

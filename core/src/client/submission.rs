@@ -7,8 +7,8 @@ use compact_str::CompactString;
 use tokio::sync::oneshot;
 
 use super::request::Streams;
+use crate::peer::PeerAddress;
 use crate::queue::{Batches, Closed, Sender, queue};
-use crate::transport::PeerId;
 use crate::wire::{CallId, Failure, Headers, Reason, StreamId};
 
 /// A call's outcome on its way to the future that waits for it.
@@ -71,9 +71,9 @@ pub(crate) enum Target {
     /// Any server of the service.
     Service,
     /// One peer.
-    Peer(PeerId),
+    Peer(PeerAddress),
     /// One peer's farcall itself: the call is a query.
-    Core(PeerId),
+    Core(PeerAddress),
 }
 
 /// A call as it was made.

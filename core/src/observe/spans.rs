@@ -11,7 +11,7 @@ use tracing::field::{Empty, display};
 use tracing::subscriber::NoSubscriber;
 
 use super::Ended;
-use crate::context::Caller;
+use crate::peer::PeerInfo;
 use crate::trace_context::TraceContext;
 
 /// The span of a call that is about to be made, a child of the span that it is made in.
@@ -37,7 +37,7 @@ pub(crate) fn client_span(service: &str, method: &str) -> Span {
 pub(crate) fn server_span(
     service: &str,
     method: &str,
-    caller: &Caller,
+    caller: &PeerInfo,
     headers: &[(CompactString, CompactString)],
 ) -> Span {
     let span = tracing::info_span!(

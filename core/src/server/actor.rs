@@ -13,15 +13,16 @@ use super::calls::{Arrival, Calls, Taken, Waiting};
 use super::drain::Drain;
 use super::handler::{Begun, begin};
 use super::replies::ReplyTo;
-use super::services::{Opening, Served, Services, make, unknown};
+use super::services::{Opening, Served, Services, make, methods, unknown};
 use super::sessions::{Running, Stage};
 use super::watch::Watch;
 use super::{ClientStatus, DrainReport, NodeStatus, ServiceStatus, replies};
-use crate::context::{Beginning, Caller, Context as CallContext, Serving};
+use crate::context::{Beginning, Context as CallContext, Serving};
 use crate::deadlines::LONGEST;
 use crate::node::{Node, Outlet};
 use crate::observe::{self, ServedMeters};
 use crate::params::Params;
+use crate::peer::PeerInfo;
 use crate::queue::{Batches, Sender, queue};
 use crate::service::{Descriptor, IntoService, Outcome};
 use crate::stream::{CallKey, FromHandler, HandlerStreams, Overrun};
@@ -63,7 +64,25 @@ pub(crate) enum ServerInbound {
 /// Serves a service. The answer comes when it is reachable.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Serve(pub(crate) Box<dyn IntoService>, pub(crate) ServeReply);
+pub(crate) struct Serve {
+    pub(crate) service: Box<dyn IntoService>,
+    pub(crate) to: Audience,
+    pub(crate) reply: ServeReply,
+}
+
+/// Who is to find a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// Every node of the namespace.
+    Everybody,
+    /// Nodes with a session, which know of it by themselves.
+    Peers,
+}
+
+/// Asks for the nodes that there is a session with.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct ListPeers(pub(crate) oneshot::Sender<Vec<PeerInfo>>);
 
 pub(crate) type ServeReply = oneshot::Sender<Result<Announcement, ServeError>>;
 
@@ -419,7 +438,7 @@ impl ServerActor {
                 backlog: self.node.config().server.backlog,
             }
         });
-        let clients = self.calls.sessions.callers().map(|caller| ClientStatus {
+        let clients = self.calls.sessions.peers().map(|caller| ClientStatus {
             identity: caller.identity.to_string(),
             uid: caller.credentials.uid,
             pid: caller.credentials.pid,
@@ -440,7 +459,7 @@ impl ServerActor {
     }
 
     /// Readies a service and asks the transport to make it reachable.
-    fn open(&mut self, service: Box<dyn IntoService>, reply: ServeReply) {
+    fn open(&mut self, Serve { service, to, reply }: Serve) {
         let (service, descriptor) = match make(service) {
             Ok(made) => made,
             Err(words) => {
@@ -471,46 +490,57 @@ impl ServerActor {
             concurrency: server.concurrency as u64,
             backlog: server.backlog as u64,
         };
-        self.batch.push(Outbound::Serve(Box::new(announcement.clone())));
-        self.services.opening(name, Opening { service, descriptor, announcement, reply });
+        let ask = Outbound::Serve(Box::new(announcement.clone()));
+        let opening = Opening { service, descriptor, announcement, to, reply };
+        match to {
+            Audience::Everybody => {
+                self.batch.push(ask);
+                self.services.opening(name, opening);
+            }
+            Audience::Peers => self.opened(name, opening, 0),
+        }
     }
 
     /// The transport has made a service reachable, or not.
     fn serving(&mut self, name: &CompactString, result: Result<u64, ServeError>) {
         let Some(opening) = self.services.take_opening(name) else { return };
-        let Opening { service, descriptor, mut announcement, reply } = opening;
         match result {
             Err(refusal) => {
-                let _ = reply.send(Err(refusal));
+                let _ = opening.reply.send(Err(refusal));
             }
             Ok(epoch) if self.draining => {
                 // It came too late: nobody is to find it.
+                let mut announcement = opening.announcement;
                 (announcement.epoch, announcement.state) = (epoch, ServerState::Gone);
                 self.batch.push(Outbound::Announce(Box::new(announcement)));
-                let _ = reply.send(Err(ServeError::Closed));
+                let _ = opening.reply.send(Err(ServeError::Closed));
             }
-            Ok(epoch) => {
-                announcement.epoch = epoch;
-                let scope = Serving {
-                    node: self.node.clone(),
-                    service: name.clone(),
-                    server: announcement.server.clone(),
-                    epoch,
-                };
-                let server = &self.node.config().server;
-                self.calls.serve(server.concurrency, server.backlog);
-                let _ = reply.send(Ok(announcement.clone()));
-                let meters = ServedMeters::new(name, descriptor.methods.len());
-                let served = Served::new(service, descriptor, scope, announcement, meters);
-                self.services.push(served);
-            }
+            Ok(epoch) => self.opened(name.clone(), opening, epoch),
         }
+    }
+
+    /// A service may be called.
+    fn opened(&mut self, name: CompactString, opening: Opening, epoch: u64) {
+        let Opening { service, descriptor, mut announcement, to, reply } = opening;
+        announcement.epoch = epoch;
+        let meters = ServedMeters::new(&name, descriptor.methods.len());
+        let (node, server) = (self.node.clone(), announcement.server.clone());
+        let scope = Rc::new(Serving { node, service: name, server, epoch });
+        let limits = &self.node.config().server;
+        self.calls.serve(limits.concurrency, limits.backlog);
+        let _ = reply.send(Ok(announcement.clone()));
+        let methods = methods(&descriptor);
+        let served = Served { service, descriptor, methods, scope, announcement, to, meters };
+        self.services.push(served);
     }
 
     fn announce(&mut self, state: ServerState) {
         for served in self.services.iter_mut() {
             if served.announcement.state != state {
                 served.announcement.state = state;
+                if served.to == Audience::Peers {
+                    continue;
+                }
                 self.batch.push(Outbound::Announce(Box::new(served.announcement.clone())));
             }
         }
@@ -561,7 +591,7 @@ impl ServerActor {
             },
             ServerInbound::PeerUp(peer, hello, credentials) => {
                 let caller =
-                    Caller { identity: hello.identity, node: hello.node, peer, credentials };
+                    PeerInfo { identity: hello.identity, node: hello.node, peer, credentials };
                 let limit = usize::try_from(hello.max_message_bytes).unwrap_or(usize::MAX);
                 self.calls.sessions.peer_up(caller, limit);
             }
@@ -615,11 +645,19 @@ impl Handler<ServerFrames> for ServerActor {
     }
 }
 
+impl Handler<ListPeers> for ServerActor {
+    type Result = ();
+
+    fn handle(&mut self, ListPeers(reply): ListPeers, _: &mut Context<Self>) {
+        let _ = reply.send(self.calls.sessions.peers().cloned().collect());
+    }
+}
+
 impl Handler<Serve> for ServerActor {
     type Result = ();
 
-    fn handle(&mut self, Serve(service, reply): Serve, ctx: &mut Context<Self>) {
-        self.open(service, reply);
+    fn handle(&mut self, serve: Serve, ctx: &mut Context<Self>) {
+        self.open(serve);
         self.settle(ctx);
     }
 }

@@ -10,8 +10,8 @@ use super::replies::ReplyTo;
 use super::services::Method;
 use super::sessions::{Running, Sessions, Stage};
 use super::watch::Watch;
-use crate::context::Caller;
 use crate::deadlines::Deadlines;
+use crate::peer::PeerInfo;
 use crate::stream::CallKey;
 use crate::transport::PeerId;
 use crate::wire::CallFrame;
@@ -37,7 +37,7 @@ pub(super) struct Calls {
 /// A call that waits for its turn, or has it.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    pub(super) caller: Rc<Caller>,
+    pub(super) caller: Rc<PeerInfo>,
     pub(super) method: Method,
     pub(super) call: Box<CallFrame>,
     pub(super) deadline: Instant,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use compact_str::CompactString;
 
-use super::actor::ServeReply;
+use super::actor::{Audience, ServeReply};
 use crate::context::Serving;
 use crate::nearest::nearest_few;
 use crate::observe::ServedMeters;
@@ -26,9 +26,10 @@ pub(super) struct Services {
 pub(super) struct Served {
     pub(super) service: Rc<dyn Service>,
     pub(super) descriptor: Descriptor,
-    methods: Table<CompactString, Method>,
+    pub(super) methods: Table<CompactString, Method>,
     pub(super) scope: Rc<Serving>,
     pub(super) announcement: Announcement,
+    pub(super) to: Audience,
     pub(super) meters: ServedMeters,
 }
 
@@ -47,6 +48,7 @@ pub(super) struct Opening {
     pub(super) service: Rc<dyn Service>,
     pub(super) descriptor: Descriptor,
     pub(super) announcement: Announcement,
+    pub(super) to: Audience,
     pub(super) reply: ServeReply,
 }
 
@@ -130,21 +132,6 @@ impl Services {
     }
 }
 
-impl Served {
-    pub(super) fn new(
-        service: Rc<dyn Service>,
-        descriptor: Descriptor,
-        scope: Serving,
-        announcement: Announcement,
-        meters: ServedMeters,
-    ) -> Self {
-        let methods = descriptor.methods.iter().enumerate();
-        let methods = methods.map(|(at, it)| (CompactString::from(&*it.name), Method::new(at, it)));
-        let methods = methods.collect();
-        Served { service, methods, descriptor, scope: Rc::new(scope), announcement, meters }
-    }
-}
-
 impl Method {
     fn new(at: usize, descriptor: &MethodDescriptor) -> Self {
         let arguments = u32::try_from(descriptor.argument_streams()).unwrap_or(u32::MAX);
@@ -167,6 +154,12 @@ impl Method {
         };
         Failure::new(Reason::WrongArguments, message)
     }
+}
+
+/// The methods by their names.
+pub(super) fn methods(descriptor: &Descriptor) -> Table<CompactString, Method> {
+    let methods = descriptor.methods.iter().enumerate();
+    methods.map(|(at, it)| (CompactString::from(&*it.name), Method::new(at, it))).collect()
 }
 
 /// Makes a service on the node's thread; what is wrong with it is for whoever wrote it.

@@ -6,7 +6,8 @@ use std::rc::Rc;
 use super::admission::{Lane, Ticket};
 use super::replies::ReplyTo;
 use super::watch::Watch;
-use crate::context::{Caller, Context};
+use crate::context::Context;
+use crate::peer::PeerInfo;
 use crate::stream::CallKey;
 use crate::table::Table;
 use crate::transport::PeerId;
@@ -21,7 +22,7 @@ pub(crate) struct Sessions {
 /// One client.
 #[derive(Debug)]
 pub(crate) struct Session {
-    pub(crate) caller: Rc<Caller>,
+    pub(crate) caller: Rc<PeerInfo>,
     /// The largest payload it takes.
     pub(crate) max_message_bytes: usize,
     calls: Table<CallId, Stage>,
@@ -72,7 +73,7 @@ impl Session {
 }
 
 impl Sessions {
-    pub(crate) fn peer_up(&mut self, caller: Caller, max_message_bytes: usize) {
+    pub(crate) fn peer_up(&mut self, caller: PeerInfo, max_message_bytes: usize) {
         let peer = caller.peer;
         let session =
             Session { caller: Rc::new(caller), max_message_bytes, calls: Table::default() };
@@ -136,8 +137,8 @@ impl Sessions {
             .collect()
     }
 
-    /// The clients, for lists.
-    pub(crate) fn callers(&self) -> impl Iterator<Item = &Caller> {
+    /// Whoever has a session, for lists.
+    pub(crate) fn peers(&self) -> impl Iterator<Item = &PeerInfo> {
         self.sessions.values().map(|session| &*session.caller)
     }
 }

@@ -227,7 +227,7 @@ fn descriptor(service: &Service) -> TokenStream {
         let (name, docs) = (text(&method.name), text(&method.docs));
         let params = method.travelling().map(|param| {
             let (name, ty) = (text(&plain(&param.ident)), text(&written(&param.ty)));
-            quote!(#support::ParamDescriptor { name: #name, ty: #ty })
+            quote!(#support::ParamDescriptor { name: #name, ty: #ty, stream: false })
         });
         let result = text(&written(&method.returns.ty));
         let error = option(method.returns.error.as_ref().map(|error| text(&written(error))));
@@ -238,6 +238,7 @@ fn descriptor(service: &Service) -> TokenStream {
                 docs: #docs,
                 params: ::std::vec![#(#params),*],
                 result: #result,
+                stream: false,
                 error: #error,
                 idempotent: #idempotent,
                 timeout: #timeout,
