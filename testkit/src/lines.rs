@@ -1,6 +1,8 @@
 //! The lines of the contract, one test body each.
 
+mod backpressure;
 mod calls;
+mod drain;
 mod failures;
 mod peers;
 mod servers;
@@ -9,12 +11,14 @@ mod streams;
 use std::pin::Pin;
 use std::time::Duration;
 
+pub use backpressure::line_13_a_full_server_says_busy_shares_its_places_and_lets_nested_calls_through;
 pub use calls::{
     line_01_a_call_ends_exactly_once_and_says_how,
     line_02_a_plain_call_starts_at_most_once_an_idempotent_one_again,
     line_03_concurrent_calls_get_their_own_answers, line_04_late_answers_are_dropped_and_counted,
     line_05_the_deadline_travels_and_is_inherited, line_06_dropping_a_call_cancels_its_handler,
 };
+pub use drain::line_14_a_server_that_stops_finishes_what_it_has_and_loses_no_reply;
 pub use failures::line_08_what_is_wrong_with_one_call_is_its_callers_alone;
 pub use peers::line_15_peers_are_called_listed_and_seen;
 pub use servers::{
@@ -27,6 +31,7 @@ pub use servers::{
 pub use streams::line_07_streams_flow_as_fast_as_they_are_read;
 
 use crate::World;
+use crate::outcome::Outcome;
 
 /// The most that a line may take on a busy machine; only one that hangs does.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -40,7 +45,9 @@ pub fn check(
     body: impl for<'w> FnOnce(&'w dyn World) -> Pin<Box<dyn Future<Output = ()> + 'w>>,
     world: &dyn World,
 ) {
+    let outcome = Outcome::begin(world.name(), line);
     farcall_core::block_on(async {
         assert!(tokio::time::timeout(LIMIT, body(world)).await.is_ok(), "{line} hangs");
     });
+    outcome.passed();
 }

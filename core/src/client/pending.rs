@@ -33,6 +33,7 @@ const MAX_RETRIES: u8 = 2;
 ///   waiting <────────────┘ draining,   │  │  └──────────────────> ended
 ///      │ a server comes    lost and    │  │
 ///      └───────────────────idempotent──┴──┘
+///      │                   or busy (once)
 ///      │ wait_for_server, deadline, cancel
 ///      └────────────────────────────────────────────────────────> ended
 /// ```
@@ -92,6 +93,8 @@ struct Call {
     retries: u8,
     /// The transport has given it back once.
     bounced: bool,
+    /// A full server has refused it once.
+    refused: bool,
     /// Items of its streams were sent or have come: it cannot begin anew elsewhere.
     moved: bool,
     /// What may still come of its results, if they are a stream.
@@ -174,8 +177,9 @@ impl Pending {
         let deadline = new.inherited.map_or(own, |inherited| inherited.min(own));
         let results = Allowance::new(new.streams.credit);
         let place = Place::Queued;
-        let (bounced, moved) = (false, false);
-        let call = Call { new, service, place, retries: 0, bounced, moved, results, deadline };
+        let (retries, bounced, refused, moved) = (0, false, false, false);
+        let call =
+            Call { new, service, place, retries, bounced, refused, moved, results, deadline };
         let (calls, bytes) = (self.calls.len(), self.bytes + call.new.params.len());
         if calls >= self.bounds.calls || bytes > self.bounds.bytes {
             return call.fail(
@@ -410,8 +414,23 @@ impl Pending {
 
     /// A failure has come.
     pub(crate) fn failed(&mut self, from: PeerId, id: CallId, failure: Failure, now: Instant) {
-        let Some(call) = self.take(id, from) else { return };
+        let Some(mut call) = self.take(id, from) else { return };
         match (failure.reason, call.service) {
+            // Nor was this one. Another server may have room: one is tried, and paid for as a retry
+            // is, so that servers which are all full get a tenth more calls by it at most.
+            (Reason::Busy, Some(service))
+                if !call.refused
+                    && !call.moved
+                    && !self.bounds.shared_queue
+                    && now < call.deadline
+                    && self.routes.has_ready_besides(service, from)
+                    && self.budget.spend() =>
+            {
+                self.release(&call);
+                call.refused = true;
+                self.place(id, call, Some(from), now);
+                self.resume(Some(service), now);
+            }
             // It was not started, and others may take it: the caller need not know.
             (Reason::Draining, Some(service)) => {
                 self.release(&call);
@@ -502,11 +521,8 @@ impl Pending {
     fn requeue(&mut self, id: CallId, call: Call, from: PeerId, again: bool, now: Instant) {
         let service = call.service.expect("only calls of a service are requeued");
         // One that comes back twice found two queues full: trying on would only turn in circles.
-        if !again && let Some(other) = self.routes.pick(service, Some(from)) {
-            self.routes.release(service, other);
-            if other != from {
-                return self.place(id, call, Some(from), now);
-            }
+        if !again && self.routes.has_ready_besides(service, from) {
+            return self.place(id, call, Some(from), now);
         }
         self.park(id, call, service, now);
     }
@@ -711,7 +727,7 @@ mod tests {
 
         fn up(&mut self, peer: u64) {
             self.pending.routes.service(&"calc".into());
-            self.pending.peer_up(PeerId(peer), 500);
+            self.pending.peer_up(PeerId(peer), NodeId(uuid::Uuid::from_u128(peer.into())), 500);
             let server = announcement("calc", &format!("s{peer}"), ServerState::Ready);
             self.pending.announced(PeerId(peer), server, self.now);
         }
@@ -892,6 +908,59 @@ mod tests {
         table.pending.failed(PeerId(1), id, draining, table.now);
         let _more = [table.plain(), table.plain()];
         assert_eq!(table.sent_to(), [2, 2, 2]);
+    }
+
+    fn busy(table: &mut Table, peer: u64, id: CallId) {
+        let mut busy = Failure::new(Reason::Busy, "as many as may");
+        busy.retry_after = Some(SECOND);
+        table.pending.failed(PeerId(peer), id, busy, table.now);
+    }
+
+    #[test]
+    fn what_a_full_server_refuses_is_tried_at_one_other() {
+        let mut table = Table::with_servers(&[1, 2, 3]);
+        let (id, mut outcome) = table.plain();
+        assert_eq!(table.sent_to(), [1]);
+        busy(&mut table, 1, id);
+        let sent = table.sent();
+        let [(2, Frame::Call(again))] = &sent[..] else { panic!("{sent:?}") };
+        assert_eq!((again.id, &again.options), (id, &None), "the first attempt has not begun");
+        busy(&mut table, 2, id);
+        let failure = outcome.try_recv().unwrap().unwrap_err();
+        assert_eq!((failure.reason, failure.retry_after), (Reason::Busy, Some(SECOND)));
+        assert!(table.sent().is_empty() && table.pending.is_empty());
+    }
+
+    #[test]
+    fn what_the_only_server_refuses_is_the_callers() {
+        let mut table = Table::with_servers(&[1]);
+        let (id, mut outcome) = table.plain();
+        table.sent();
+        busy(&mut table, 1, id);
+        assert_eq!(reason(&mut outcome), Some(Reason::Busy));
+        assert!(table.sent().is_empty());
+    }
+
+    #[test]
+    fn trying_again_stays_within_the_budget() {
+        let mut table = Table::with_servers(&[1, 2]);
+        let mut again = 0;
+        for _ in 0..1000 {
+            let (id, mut outcome) = table.call(|new| new.idempotent = true);
+            let first = table.sent_to()[0];
+            busy(&mut table, first, id);
+            if let [other] = table.sent_to()[..] {
+                again += 1;
+                busy(&mut table, other, id);
+            }
+            assert_eq!(reason(&mut outcome), Some(Reason::Busy));
+        }
+        assert_eq!(again, 110, "a tenth of the calls, and ten that were there from the start");
+        // The deaths of servers are paid from the same purse.
+        let (_, mut lost) = table.call(|new| new.idempotent = true);
+        let with = table.sent_to()[0];
+        table.down(with, false);
+        assert_eq!(reason(&mut lost), Some(Reason::ServerLost));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::world::{client, client_in};
 use crate::{Options, SERVICE, World, contract_service};
 
 /// Waits until this many servers of the contract service are seen.
-async fn until_servers(node: &Node, count: usize) {
+pub(super) async fn until_servers(node: &Node, count: usize) {
     let mut events = node.events();
     while node.servers(SERVICE).await.unwrap().len() != count {
         events.next().await.expect("the node is open");

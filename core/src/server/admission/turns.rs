@@ -12,9 +12,9 @@ use crate::transport::PeerId;
 /// the end. So the `k`-th call of a peer is taken among the next `k * n` if `n` peers wait, however
 /// much the others have waiting.
 ///
-/// All but two operations take constant time. Removing a call takes the logarithm of what its own
-/// peer has waiting, and a move of half of it at most; the last call of a peer, and the newest of the
-/// greediest, take one look at each peer.
+/// To join and to be next take constant time. Removing a call takes the logarithm of what its own peer
+/// has waiting, and a move of half of it at most; if it was the peer's last, and for the newest of the
+/// greediest, one look at each peer.
 #[derive(Debug)]
 pub(super) struct Turns<T> {
     queues: Table<PeerId, Queue<T>>,
@@ -68,17 +68,16 @@ impl<T> Turns<T> {
     /// The call whose turn it is.
     pub(super) fn next(&mut self) -> Option<T> {
         let peer = self.round.pop_front()?;
-        let call = self.take(peer, VecDeque::pop_front);
-        // `take` looks for a peer that has nothing left in the round, where this one is not.
-        if self.queues.contains_key(&peer) {
+        let (call, left) = self.take(peer, VecDeque::pop_front)?;
+        if left > 0 {
             self.round.push_back(peer);
         }
-        call
+        Some(call)
     }
 
     /// Takes a call out that is not to wait any longer.
     pub(super) fn remove(&mut self, peer: PeerId, number: u64) -> Option<T> {
-        self.take(peer, |queue| {
+        self.take_out_of_turn(peer, |queue| {
             let at = queue.binary_search_by_key(&number, |(number, _)| *number).ok()?;
             queue.remove(at)
         })
@@ -88,7 +87,7 @@ impl<T> Turns<T> {
     /// furthest away.
     pub(super) fn take_newest_of_greediest(&mut self) -> Option<T> {
         let peer = *self.round.iter().rev().find(|peer| self.held(**peer) == self.most)?;
-        self.take(peer, VecDeque::pop_back)
+        self.take_out_of_turn(peer, VecDeque::pop_back)
     }
 
     /// Takes everything out.
@@ -97,11 +96,26 @@ impl<T> Turns<T> {
         all.queues.into_values().flatten().map(|(_, call)| call)
     }
 
-    fn take(
+    fn take_out_of_turn(
         &mut self,
         peer: PeerId,
         out: impl FnOnce(&mut Queue<T>) -> Option<(u64, T)>,
     ) -> Option<T> {
+        let (call, left) = self.take(peer, out)?;
+        if left == 0
+            && let Some(at) = self.round.iter().position(|other| *other == peer)
+        {
+            self.round.remove(at);
+        }
+        Some(call)
+    }
+
+    /// Takes a call of this peer, and tells how many it has left. The round is the caller's to see to.
+    fn take(
+        &mut self,
+        peer: PeerId,
+        out: impl FnOnce(&mut Queue<T>) -> Option<(u64, T)>,
+    ) -> Option<(T, usize)> {
         let queue = self.queues.get_mut(&peer)?;
         let (_, call) = out(queue)?;
         let left = queue.len();
@@ -109,11 +123,8 @@ impl<T> Turns<T> {
         self.count(left + 1, left);
         if left == 0 {
             self.queues.remove(&peer);
-            if let Some(at) = self.round.iter().position(|other| *other == peer) {
-                self.round.remove(at);
-            }
         }
-        Some(call)
+        Some((call, left))
     }
 
     /// A peer has another number of calls waiting, by one.
