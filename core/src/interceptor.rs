@@ -59,7 +59,7 @@ use crate::wire::Headers;
 ///
 /// Methods run on whichever thread polls the call at a client, and on the node's thread at a server,
 /// where blocking holds up all calls of the node. Questions to the node itself
-/// ([`Node::status`](crate::Node::status)) go through no interceptor.
+/// ([`Peer::status`](crate::Peer::status)) go through no interceptor.
 ///
 /// # Panics
 /// A panic in `outgoing` goes on to whoever polls the call; in `incoming` it fails the call as a panic

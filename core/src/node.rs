@@ -168,7 +168,7 @@ impl Node {
     }
 
     /// A handle on this node with one interceptor more, inside of those it has: calls made by it and
-    /// by clients made from it go through them, and calls of services that are served by it.
+    /// by clients made from it go through them, and calls of services that are served or offered by it.
     ///
     /// ```
     /// # use farcall_core::{CallLog, Functions, Interceptor, Node};

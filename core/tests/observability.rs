@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use farcall_core::config::ServerConfig;
 use farcall_core::{
-    Config, Context, Functions, Incoming, Interceptor, Memory, Node, Reason, Refusal, TraceContext,
-    block_on,
+    Config, Context, Event, Functions, Incoming, Interceptor, Memory, Node, Reason, Refusal,
+    TraceContext, block_on,
 };
 use futures::join;
 use metrics::set_default_local_recorder;
@@ -377,6 +377,35 @@ fn calls_are_counted_by_method_and_outcome() {
         assert_eq!(shown["farcall_call_duration_seconds client calc add"], 3.0);
         // The one that was refused is not timed.
         assert_eq!(shown["farcall_call_duration_seconds server calc hang"], 2.0);
+    });
+}
+
+#[test]
+fn a_server_that_comes_back_is_counted_as_a_reconnection() {
+    let _alone = alone();
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _guard = set_default_local_recorder(&recorder);
+    block_on(async {
+        let memory = Memory::new();
+        let client = node(&memory, 1).await;
+        let mut events = client.events();
+        let add = || client.client("calc").call::<i64>("add", (1, 2));
+        for starts in 0..2 {
+            let id = Some("a".parse().unwrap());
+            let config = Config {
+                server: ServerConfig { id, ..ServerConfig::default() },
+                ..Config::default()
+            };
+            let server = Node::open_with(config, memory.transport()).await.unwrap();
+            server.serve(service()).await.unwrap();
+            assert_eq!(add().await.unwrap(), 3);
+            let shown = shown(&snapshotter);
+            let back = shown.get("farcall_reconnects_total calc").copied();
+            assert_eq!(back, (starts == 1).then_some(1.0));
+            server.close().await;
+            events.find(|event| matches!(event, Event::ServerDown { .. }).then_some(())).await;
+        }
     });
 }
 
