@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use farcall_core::{Bytes, Context, Functions};
+use farcall_core::{Bytes, Context, Functions, Opaque};
 use serde::ser::{Error, Serialize, Serializer};
 use tokio::sync::watch;
 
@@ -95,7 +95,7 @@ pub fn contract_service() -> Functions {
         .add("who", |ctx: Context| ctx.server_id().to_owned())
         .try_add("refuse", |text: String| Err::<(), String>(text))
         .add("boom", || -> () { panic!("as asked") })
-        .add("unencodable", || Unencodable)
+        .add("unencodable", || Opaque(Unencodable))
         .add("large", |n: usize| Bytes::from(vec![7; n]))
         .add("hang", move |key: String| {
             let running = hang.start(&key);
