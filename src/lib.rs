@@ -43,20 +43,25 @@
 //! | attach a program | [`Open`], [`Node`], [`macro@main`], [`blocking::Node`] |
 //! | call | [`Call`] and its options, [`Client`] for calls by name |
 //! | know what a failed call means | [`CallError`], [`MethodError`], [`Retry`] |
+//! | stream results or arguments | [`StreamCall`], [`ArgumentStream`] |
+//! | call a client back, or every server | [`Node::peer`], [`Node::offer`], [`Client::every`] |
 //! | know who calls, and how long there is | [`Context`] |
 //! | test a service | [`macro@test`], [`Memory`] |
-//! | see who comes and goes | [`Node::events`], [`Node::servers`] |
+//! | look at calls, refuse them, add headers | [`Interceptor`], [`Node::with`], [`CallLog`] |
+//! | watch a program run | spans, traces and metrics: `docs/OBSERVABILITY.md` |
+//! | see who comes and goes | [`Node::events`], [`Node::servers`], [`Node::peers`] |
 //! | write a transport | [`transport`], and the contract suite in `farcall-testkit` |
 
 mod open;
 
 #[doc(inline)]
 pub use farcall_core::{
-    Argument, Bytes, Call, CallError, Caller, Client, ClientStatus, Config, Context, Counters,
-    Data, Details, DrainReport, Ending, Error, Event, Events, Function, Functions, Memory, Method,
-    MethodError, Node, NodeStatus, Notify, Opaque, Reason, Result, Retry, Scope, Server,
-    ServerInfo, ServiceStatus, block_on, blocking, config, params, reply, schema, service,
-    transport, value, wire,
+    Argument, ArgumentStream, Bytes, Call, CallError, CallInfo, CallLog, Client, ClientStatus,
+    Config, Context, Counters, Data, Details, DrainReport, End, Ended, Ending, Error, Event,
+    Events, Function, Functions, Incoming, Interceptor, Memory, Method, MethodError, Node,
+    NodeStatus, Notify, Opaque, Outgoing, Peer, PeerAddress, PeerInfo, Reason, Refusal, Result,
+    Retry, Scope, Server, ServerInfo, ServiceStatus, Side, StreamCall, TraceContext, block_on,
+    blocking, config, params, reply, schema, service, transport, value, wire,
 };
 pub use farcall_macros::{data, main, service, test};
 pub use open::{Open, resolve, transports};

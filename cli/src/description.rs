@@ -27,7 +27,7 @@ pub(crate) async fn of(
 async fn ask(node: &Node, service: &str) -> Result<Option<Descriptor>, Failure> {
     loop {
         let server = find_server(node, service).await?;
-        match node.describe(server, service).await {
+        match node.peer(server).describe(service).await {
             Ok(descriptor) => return Ok(Some(descriptor)),
             Err(error) => match error.reason() {
                 // It has left meanwhile, or hangs: others may come until the caller's deadline.

@@ -52,6 +52,7 @@ impl Status {
             | Reason::Panicked
             | Reason::ResultUnencodable
             | Reason::ResultTooLarge
+            | Reason::StreamBroken
             | Reason::WrongResult
             | Reason::Abandoned
             | Reason::TaskCancelled
@@ -68,6 +69,7 @@ impl Status {
             | Reason::Overloaded
             | Reason::Closed
             | Reason::PeerGone
+            | Reason::Intercepted
             | Reason::Busy
             | Reason::Draining
             | Reason::UnknownService => Status::NoServer,
@@ -149,6 +151,7 @@ mod tests {
             ("arguments_unencodable", 2),
             ("closed", 3),
             ("peer_gone", 3),
+            ("intercepted", 3),
             ("busy", 3),
             ("draining", 3),
             ("unknown_service", 3),
@@ -167,6 +170,7 @@ mod tests {
             ("task_cancelled", 1),
             ("task_dead", 1),
             ("task_expired", 4),
+            ("stream_broken", 1),
             ("server_lost", 5),
             ("deadline_exceeded", 4),
             ("pending", 4),

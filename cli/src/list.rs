@@ -70,8 +70,10 @@ pub(crate) async fn run(
     args: &ListArgs,
     terminal: &mut Terminal<'_>,
 ) -> Result<Status, Exit> {
-    let (found, complete) = look(node, args.service.as_deref(), args.timeout).await?;
-    let asked = found.into_iter().map(|server| async {
+    let Look { servers, unreachable, ended } =
+        look(node, args.service.as_deref(), args.timeout).await?;
+    let complete = ended && unreachable.is_empty();
+    let asked = servers.into_iter().map(|server| async {
         let answer = ask(node, &server, args.timeout).await;
         (server, answer)
     });
@@ -82,12 +84,16 @@ pub(crate) async fn run(
     listing.transport.clone_from(&config.transport);
     listing.namespace = config.namespace.to_string();
     listing.complete = complete;
-    if !complete {
+    if !ended && unreachable.is_empty() {
         let time = args.timeout;
         terminal.note(format_args!(
             "the look at the servers did not end within {time:?}: one of them may hang"
         ));
-    } else if listing.servers.is_empty() {
+    }
+    for (what, reason) in unreachable {
+        terminal.note(format_args!("{what}: {reason}"));
+    }
+    if complete && listing.servers.is_empty() {
         let of = args.service.iter().map(|service| format!(" of `{service}`")).collect::<String>();
         let Listing { transport, namespace, .. } = &listing;
         terminal.note(format_args!(
@@ -103,13 +109,23 @@ pub(crate) async fn run(
     Ok(Status::Done)
 }
 
-/// The servers there are, and whether they are all. One that hangs before it has said who it is keeps
-/// the look from its end, and must not hide the others.
+/// What came of looking for servers.
+#[derive(Debug, Default)]
+pub(crate) struct Look {
+    pub(crate) servers: Vec<ServerInfo>,
+    /// What could not be reached or looked into, and why, both for people.
+    pub(crate) unreachable: BTreeMap<String, String>,
+    /// Whether it came to its end.
+    ended: bool,
+}
+
+/// Looks for servers. One that hangs before it has said who it is keeps the look from its end, and must
+/// not hide the others.
 pub(crate) async fn look(
     node: &Node,
     service: Option<&str>,
     timeout: Duration,
-) -> Result<(Vec<ServerInfo>, bool), Error> {
+) -> Result<Look, Error> {
     let mut events = node.events();
     let whole = async {
         match service {
@@ -117,26 +133,36 @@ pub(crate) async fn look(
             None => node.all_servers().await,
         }
     };
-    if let Ok(found) = tokio::time::timeout(timeout, whole).await {
-        return Ok((found?, true));
-    }
+    let whole = tokio::time::timeout(timeout, whole).await.ok().transpose()?;
     let mut found = BTreeMap::new();
+    let mut look = Look::default();
+    let unresponsive = |service: &str, server: &str| format!("{service} {server} is unresponsive");
     while let Some(Some(event)) = events.next().now_or_never() {
         match event {
             Event::ServerUp(server) | Event::ServerDraining(server) => {
+                look.unreachable.remove(&unresponsive(&server.service, &server.server));
                 found.insert((server.service.clone(), server.peer), server);
             }
             Event::ServerDown { server, .. } => {
                 found.remove(&(server.service, server.peer));
             }
+            Event::ServerUnreachable { service, server, reason } => {
+                look.unreachable.insert(unresponsive(&service, &server), reason);
+            }
+            Event::WatchFailed { service, reason } => {
+                let of = service.map_or_else(|| "all services".to_owned(), String::from);
+                look.unreachable.insert(of, reason);
+            }
             _ => {}
         }
     }
-    Ok((found.into_values().collect(), false))
+    look.ended = whole.is_some();
+    look.servers = whole.unwrap_or_else(|| found.into_values().collect());
+    Ok(look)
 }
 
 async fn ask(node: &Node, server: &ServerInfo, timeout: Duration) -> Answer {
-    match tokio::time::timeout(timeout, node.status(server.peer)).await {
+    match tokio::time::timeout(timeout, node.peer(server.peer).status()).await {
         Ok(Ok(status)) => Answer::Status(status),
         Ok(Err(error)) => match error.reason() {
             Reason::PeerGone | Reason::ServerLost => Answer::Gone,

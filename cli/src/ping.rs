@@ -52,7 +52,11 @@ pub(crate) async fn run(
         });
         return Ok(told.status());
     }
-    let found = crate::list::look(node, Some(service), args.timeout).await?.0;
+    let look = crate::list::look(node, Some(service), args.timeout).await?;
+    for (what, reason) in look.unreachable {
+        terminal.note(format_args!("{what}: {reason}"));
+    }
+    let found = look.servers;
     let asked = found.iter().map(|server| ping(node, server, args));
     let (servers, statuses): (Vec<_>, Vec<_>) = join_all(asked).await.into_iter().unzip();
     if args.json {
@@ -70,7 +74,8 @@ async fn ping(node: &Node, server: &ServerInfo, args: &PingArgs) -> (Server, Sta
     let mut times = Vec::new();
     for sent in 1..=args.count {
         let begun = Instant::now();
-        let problem = match tokio::time::timeout(args.timeout, node.ping(server.peer)).await {
+        let sign = node.peer(server.peer);
+        let problem = match tokio::time::timeout(args.timeout, sign.ping()).await {
             Ok(Ok(())) => {
                 times.push(begun.elapsed());
                 continue;

@@ -3,20 +3,31 @@
 //! A [`Call`] hands itself over at its first poll; the client actor keeps it among the
 //! [`pending`] ones, sends it to the server with the fewest in flight ([`routes`]), and gives it its
 //! outcome: an answer, a failure, its deadline, or the loss of its server.
+//!
+//! A call with streams has a [`flow`] instead of one reply: items of its results come by it, and its
+//! argument streams ([`upload`]) are polled by whoever polls the call.
 
 mod actor;
 mod budget;
 mod call;
 mod compatibility;
 mod dynamic;
+mod flow;
 mod pending;
+mod request;
 mod routes;
+mod stream_call;
 mod submission;
+mod upload;
+mod watch;
 mod window;
 
 pub(crate) use actor::{ClientActor, ClientFrames, ClientInbound, Close, Count, Listing};
-pub use call::{Call, Ending, Method, Notify};
+pub use call::{Call, Ending, Notify};
 pub use dynamic::Client;
 pub(crate) use pending::Bounds;
 pub use pending::Counters;
-pub(crate) use submission::{NewCall, Reply, Submission, Submissions, Target};
+pub use request::Method;
+pub use stream_call::StreamCall;
+pub(crate) use submission::{Arrival, NewCall, Reply, ReplyTo, Submission, Submissions, Target};
+pub use upload::Upload;

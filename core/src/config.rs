@@ -101,9 +101,11 @@ pub struct ServerConfig {
     /// The server id, which a restarted server takes up again. Generated at each start if it is
     /// absent.
     pub id: Option<Name>,
-    /// How many calls run at once: 256, from 1 to 65536.
+    /// How many calls run at once: 256, from 1 to 65536. Calls that other handlers make and wait for
+    /// may run beyond it, an eighth of it or one: it bounds the load and is no lock.
     pub concurrency: usize,
     /// How many calls wait for their turn before callers are told *busy*: 1024, from 0 to 1000000.
+    /// Clients that wait share it; calls of other handlers may exceed it by as many as above.
     pub backlog: usize,
     /// How long running calls may take to finish when the server is told to stop: 10 s, at most 24
     /// h.
@@ -135,6 +137,10 @@ pub struct Limits {
     /// The bytes of calls of one node that wait to be handed over: 256 MiB, from 1 KiB to 64 GiB,
     /// and not less than one message of `max_message_bytes`.
     pub max_queued_bytes: usize,
+    /// How far the writer of a stream may be ahead of its reader, in bytes: 256 KiB, from 1 KiB to
+    /// 64 MiB. Each end of a stream holds at most this and one item; an item counts 32 bytes more
+    /// than it has.
+    pub stream_window: usize,
     /// How many connections one server accepts: 4096, from 1 to 1048576.
     pub max_peers: usize,
     /// How long a new connection has to say who it is: 5 s, from 1 ms to 10 min.
@@ -187,6 +193,7 @@ impl Default for Limits {
             max_message_bytes: 16 * MIB,
             max_calls: 65_536,
             max_queued_bytes: 256 * MIB,
+            stream_window: 256 * KIB,
             max_peers: 4096,
             handshake: 5 * SECOND,
             stall: 30 * SECOND,
@@ -239,6 +246,7 @@ impl Limits {
                 default.max_queued_bytes,
                 KIB..=GIB.saturating_mul(64),
             ),
+            stream_window: section.size("stream_window", default.stream_window, KIB..=64 * MIB),
             max_peers: section.count("max_peers", default.max_peers, 1..=1 << 20),
             handshake: section.duration("handshake", default.handshake, MILLISECOND..=600 * SECOND),
             stall: section.duration("stall", default.stall, 10 * MILLISECOND..=3600 * SECOND),

@@ -10,10 +10,14 @@ use std::time::{Duration, Instant};
 
 use compact_str::CompactString;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
+use crate::interceptor::Passage;
 use crate::node::Node;
-use crate::transport::{Credentials, PeerId};
-use crate::wire::{Headers, NodeId};
+use crate::peer::{Peer, PeerInfo};
+use crate::stream::HandlerStreams;
+use crate::trace_context::{TraceContext, is_tracestate};
+use crate::wire::Headers;
 
 /// A handler's view of the call it serves.
 ///
@@ -32,14 +36,31 @@ pub struct Context(Rc<Inner>);
 
 struct Inner {
     server: Rc<Serving>,
-    caller: Rc<Caller>,
+    caller: Rc<PeerInfo>,
     method: CompactString,
     headers: Headers,
     deadline: Instant,
     attempt: u8,
+    streams: Option<Rc<HandlerStreams>>,
     cancelled: Cell<bool>,
     // Made when somebody first asks for it: most handlers never do.
     token: OnceCell<CancellationToken>,
+    /// Entered whenever code of the handler runs.
+    span: Span,
+    stand: Cell<Stand>,
+    /// Set before the handler begins, where interceptors are.
+    passage: OnceCell<Box<Passage>>,
+    /// Headers that interceptors gave; they go before the caller's.
+    given: OnceCell<Headers>,
+}
+
+/// Where the code that runs stands to the call's span.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stand {
+    /// It is not to be entered yet: until then, interceptors may say whose child it is.
+    Before,
+    Outside,
+    Inside,
 }
 
 /// The server that runs a handler.
@@ -50,28 +71,22 @@ pub(crate) struct Serving {
     pub(crate) epoch: u64,
 }
 
-/// Who made a call.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Caller {
-    /// The name the client gives itself: `[client] identity`. Its own word, nobody checked it.
-    pub identity: CompactString,
-    /// The client's boot.
-    pub node: NodeId,
-    /// The client's session with this node.
-    pub peer: PeerId,
-    /// What the operating system or the transport's security says of the client.
-    pub credentials: Credentials,
+/// What a call's context is made of, when its handler is about to begin.
+pub(crate) struct Beginning {
+    pub(crate) server: Rc<Serving>,
+    pub(crate) caller: Rc<PeerInfo>,
+    pub(crate) method: CompactString,
+    pub(crate) headers: Headers,
+    pub(crate) deadline: Instant,
+    pub(crate) attempt: u8,
+    pub(crate) streams: Option<Rc<HandlerStreams>>,
+    pub(crate) span: Span,
 }
 
 impl Context {
-    pub(crate) fn new(
-        server: Rc<Serving>,
-        caller: Rc<Caller>,
-        method: CompactString,
-        headers: Headers,
-        deadline: Instant,
-        attempt: u8,
-    ) -> Self {
+    pub(crate) fn new(beginning: Beginning) -> Self {
+        let Beginning { server, caller, method, headers, deadline, attempt, streams, span } =
+            beginning;
         Context(Rc::new(Inner {
             server,
             caller,
@@ -79,15 +94,26 @@ impl Context {
             headers,
             deadline,
             attempt,
+            streams,
             cancelled: Cell::new(false),
             token: OnceCell::new(),
+            span,
+            stand: Cell::new(Stand::Outside),
+            passage: OnceCell::new(),
+            given: OnceCell::new(),
         }))
     }
 
     /// Who made the call.
     #[must_use]
-    pub fn caller(&self) -> &Caller {
+    pub fn caller(&self) -> &PeerInfo {
         &self.0.caller
+    }
+
+    /// A handle to call the caller back by, in this call or later.
+    #[must_use]
+    pub fn peer(&self) -> Peer {
+        self.node().peer(self.caller().node)
     }
 
     /// What is left of the call's deadline; zero once it has passed.
@@ -102,15 +128,20 @@ impl Context {
         self.0.deadline
     }
 
-    /// The header of this name, if the caller sent one. Names are compared as they are.
+    /// The header of this name, if the caller sent one or an interceptor set it, which goes before.
+    /// Names are compared as they are.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers().find(|(given, _)| *given == name).map(|(_, value)| value)
     }
 
-    /// All headers, in the order they were given.
+    /// All headers: those that interceptors set, then the caller's, each in the order they were
+    /// given.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.headers.iter().map(|(name, value)| (&**name, &**value))
+        let given = self.0.given.get().map_or(&[][..], |given| given);
+        let sent = self.0.headers.iter();
+        let sent = sent.filter(|(name, _)| given.iter().all(|(instead, _)| instead != name));
+        given.iter().chain(sent).map(|(name, value)| (&**name, &**value))
     }
 
     /// The name of the service.
@@ -143,10 +174,11 @@ impl Context {
         self.0.attempt
     }
 
-    /// The node that serves, for calls to other services. It does not keep the node open.
+    /// The node that serves, for calls to other services. It does not keep the node open. Its calls
+    /// pass through the interceptors of the handle by which the service is served.
     #[must_use]
     pub fn node(&self) -> &Node {
-        &self.0.server.node
+        self.passage().map_or(&self.0.server.node, Passage::node)
     }
 
     /// Whether the outcome is no longer wanted.
@@ -189,11 +221,61 @@ impl Context {
         Scope { context: self.clone(), future: Box::pin(future) }
     }
 
+    /// The call's streams, if it has any.
+    pub(crate) fn streams(&self) -> Option<&Rc<HandlerStreams>> {
+        self.0.streams.as_ref()
+    }
+
+    pub(crate) fn span(&self) -> &Span {
+        &self.0.span
+    }
+
+    /// The call's way through the interceptors, if there are any.
+    pub(crate) fn passage(&self) -> Option<&Passage> {
+        self.0.passage.get().map(|passage| &**passage)
+    }
+
+    /// The call is to go through interceptors before its handler begins.
+    pub(crate) fn intercepted(&self) {
+        self.0.stand.set(Stand::Before);
+    }
+
+    /// The call goes through interceptors.
+    pub(crate) fn pass(&self, passage: Passage) {
+        // Nobody but the service behind interceptors says this, and once for each call.
+        let _ = self.0.passage.set(Box::new(passage));
+    }
+
+    /// All interceptors have let the call pass, and given it these headers.
+    pub(crate) fn passed(&self, headers: Headers) {
+        let _ = self.0.given.set(headers);
+        self.0.stand.set(Stand::Outside);
+    }
+
     pub(crate) fn cancel(&self) {
         self.0.cancelled.set(true);
+        if let Some(streams) = &self.0.streams {
+            streams.close();
+        }
         if let Some(token) = self.0.token.get() {
             token.cancel();
         }
+    }
+
+    /// Runs `f` in the call's span, if it may be entered and is not yet.
+    pub(crate) fn enter_span<R>(&self, f: impl FnOnce() -> R) -> R {
+        if self.0.span.is_disabled() || self.0.stand.get() != Stand::Outside {
+            return f();
+        }
+        struct Leave<'a>(&'a Cell<Stand>);
+        impl Drop for Leave<'_> {
+            fn drop(&mut self) {
+                self.0.set(Stand::Outside);
+            }
+        }
+        self.0.stand.set(Stand::Inside);
+        let _leave = Leave(&self.0.stand);
+        self.0.span.in_scope(f)
     }
 
     /// Makes this the call that calls made inside `f` descend from.
@@ -205,7 +287,7 @@ impl Context {
             }
         }
         let _leave = Leave(CURRENT.with(|current| current.borrow_mut().replace(self.clone())));
-        f()
+        self.enter_span(f)
     }
 }
 
@@ -228,6 +310,18 @@ thread_local! {
 /// The deadline of the call whose handler is running here, if one is.
 pub(crate) fn inherited_deadline() -> Option<Instant> {
     CURRENT.with(|current| current.borrow().as_ref().map(Context::deadline))
+}
+
+/// The trace that the call whose handler is running here belongs to, as its headers tell: the
+/// position, and what tracing systems have put beside it.
+pub(crate) fn inherited_trace() -> Option<(TraceContext, Option<CompactString>)> {
+    CURRENT.with(|current| {
+        let current = current.borrow();
+        let context = current.as_ref()?;
+        let trace = TraceContext::parse(context.header(TraceContext::TRACEPARENT)?)?;
+        let state = context.header(TraceContext::TRACESTATE).filter(|state| is_tracestate(state));
+        Some((trace, state.map(CompactString::from)))
+    })
 }
 
 /// A future whose calls descend from a call; see [`Context::scope`].

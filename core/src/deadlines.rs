@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// those of calls with one timeout do, adding one is a comparison, and the rebuilding a constant
 /// share of it.
 #[derive(Debug)]
-pub(crate) struct Deadlines<K> {
+pub(crate) struct Deadlines<K: Ord> {
     heap: BinaryHeap<Reverse<(Instant, K)>>,
 }
 
@@ -22,9 +22,15 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(400 * 24 * 3600);
 /// Below this many entries a rebuild is not worth it.
 const REBUILD_FROM: usize = 256;
 
+impl<K: Ord> Default for Deadlines<K> {
+    fn default() -> Self {
+        Deadlines { heap: BinaryHeap::new() }
+    }
+}
+
 impl<K: Ord + Copy> Deadlines<K> {
     pub(crate) fn new() -> Self {
-        Deadlines { heap: BinaryHeap::new() }
+        Deadlines::default()
     }
 
     /// Adds an entry. `live` is how many entries the owner has, `is_live` whether one of them is

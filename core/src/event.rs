@@ -60,6 +60,23 @@ pub enum Event {
         /// Why, for people.
         reason: String,
     },
+    /// A server was found and cannot be connected with, or does not answer. It may be stopped, stuck
+    /// or of somebody else. The node goes on trying: `ServerUp` follows if it succeeds.
+    ServerUnreachable {
+        /// Its service.
+        service: CompactString,
+        /// Its id.
+        server: CompactString,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Servers cannot be looked for. The node goes on trying.
+    WatchFailed {
+        /// Those of which service; `None` stands for all.
+        service: Option<CompactString>,
+        /// Why, for people.
+        reason: String,
+    },
     /// A session with another node began: as client, as server, or both.
     PeerUp {
         /// The session.

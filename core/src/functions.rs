@@ -6,7 +6,7 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
-use futures::FutureExt;
+use futures::{FutureExt, Stream};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::params::{Arguments, NULL, Params};
 use crate::schema::{self, Describe, Described, Describer, Methods};
 use crate::service::{Descriptor, IntoService, Invocation, Service};
+use crate::stream::{ArgumentStream, results};
 use crate::wire::Failure;
 use crate::{reply, value};
 
@@ -36,6 +37,19 @@ use crate::{reply, value};
 /// A function whose `Result` is to arrive as such is added by [`try_add`](Functions::try_add); with
 /// `add` it is refused when it is served. A sync function blocks its node while it runs. Bytes in
 /// parameters and results are [`Bytes`](crate::Bytes).
+///
+/// A function that gives a stream of results is added by [`stream`](Functions::stream) or
+/// [`try_stream`](Functions::try_stream); one that takes argument streams has a parameter for each, of
+/// type [`ArgumentStream`]:
+///
+/// ```
+/// use farcall_core::{ArgumentStream, Functions};
+/// use futures::StreamExt;
+///
+/// let tools = Functions::new("tools")
+///     .stream("count", |to: u64| futures::stream::iter(0..to))
+///     .stream("double", |numbers: ArgumentStream<i64>| numbers.map(|number| number * 2));
+/// ```
 ///
 /// Types have a JSON Schema, as those of `#[farcall::data]` and of the standard library do; one that
 /// has none is wrapped in [`Opaque`](crate::Opaque). The compiler tells no names of parameters: they
@@ -73,6 +87,25 @@ impl Functions {
     pub fn try_add<F, M>(self, name: impl Into<Cow<'static, str>>, function: F) -> Self
     where
         F: Function<Fallible<M>>,
+        M: 'static,
+    {
+        self.push(name.into(), function)
+    }
+
+    /// Adds a function that returns a stream of results.
+    pub fn stream<F, M>(self, name: impl Into<Cow<'static, str>>, function: F) -> Self
+    where
+        F: Function<Streaming<M>>,
+        M: 'static,
+    {
+        self.push(name.into(), function)
+    }
+
+    /// Adds a function that returns a stream of `Result`s: the first error ends it, and arrives as
+    /// the method's own.
+    pub fn try_stream<F, M>(self, name: impl Into<Cow<'static, str>>, function: F) -> Self
+    where
+        F: Function<Fallible<Streaming<M>>>,
         M: 'static,
     {
         self.push(name.into(), function)
@@ -164,11 +197,12 @@ pub trait Function<M>: Send + 'static {
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Signature {
-    /// In their order; those that do not travel are left out.
-    params: Vec<Typed>,
+    /// In their order, those that do not travel too.
+    params: Vec<(ArgumentKind, Typed)>,
     result: Typed,
     error: Option<Typed>,
     is_result: bool,
+    stream: bool,
 }
 
 /// A type by its name, and what describes it.
@@ -179,8 +213,22 @@ impl Signature {
     fn describe(self, name: Cow<'static, str>, methods: &mut Methods) {
         let Typed(result, of) = self.result;
         let mut method = methods.method(name, "".into(), result, of);
-        for (Typed(ty, of), name) in self.params.into_iter().zip(NAMES) {
-            method = method.param(name.into(), ty, of);
+        let (mut names, mut stream_names) = (NAMES.iter(), STREAM_NAMES.iter());
+        for (kind, Typed(ty, of)) in self.params {
+            method = match kind {
+                ArgumentKind::Value => match names.next() {
+                    Some(name) => method.param(Cow::Borrowed(*name), ty, of),
+                    None => method,
+                },
+                ArgumentKind::Stream => match stream_names.next() {
+                    Some(name) => method.param_stream(Cow::Borrowed(*name), ty, of),
+                    None => method,
+                },
+                ArgumentKind::Context => method,
+            };
+        }
+        if self.stream {
+            method = method.stream();
         }
         if let Some(Typed(ty, of)) = self.error {
             method = method.error(ty, of);
@@ -189,10 +237,16 @@ impl Signature {
     }
 }
 
-/// What a function may take: values that travel, or the call's [`Context`].
+/// What a function may take: values that travel, streams of them ([`ArgumentStream`]), or the call's
+/// [`Context`].
 pub trait Argument: Sized {
     #[doc(hidden)]
-    const TRAVELS: bool;
+    const KIND: ArgumentKind;
+
+    #[doc(hidden)]
+    fn written() -> Cow<'static, str> {
+        type_name::<Self>()
+    }
 
     #[doc(hidden)]
     fn take(arguments: &mut Arguments<'_>, context: &Context) -> Result<Self, Failure>;
@@ -201,8 +255,16 @@ pub trait Argument: Sized {
     fn describe(describer: &mut Describer) -> Described;
 }
 
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArgumentKind {
+    Value,
+    Stream,
+    Context,
+}
+
 impl<T: DeserializeOwned + JsonSchema> Argument for T {
-    const TRAVELS: bool = true;
+    const KIND: ArgumentKind = ArgumentKind::Value;
 
     fn take(arguments: &mut Arguments<'_>, _: &Context) -> Result<Self, Failure> {
         arguments.next()
@@ -213,8 +275,25 @@ impl<T: DeserializeOwned + JsonSchema> Argument for T {
     }
 }
 
+impl<T: DeserializeOwned + JsonSchema + 'static> Argument for ArgumentStream<T> {
+    const KIND: ArgumentKind = ArgumentKind::Stream;
+
+    fn written() -> Cow<'static, str> {
+        type_name::<T>()
+    }
+
+    fn take(arguments: &mut Arguments<'_>, context: &Context) -> Result<Self, Failure> {
+        let name = STREAM_NAMES[arguments.streams_taken().min(STREAM_NAMES.len() - 1)];
+        arguments.next_stream(context, name, value::decode)
+    }
+
+    fn describe(describer: &mut Describer) -> Described {
+        describer.describe::<T>()
+    }
+}
+
 impl Argument for Context {
-    const TRAVELS: bool = false;
+    const KIND: ArgumentKind = ArgumentKind::Context;
 
     fn take(_: &mut Arguments<'_>, context: &Context) -> Result<Self, Failure> {
         Ok(context.clone())
@@ -237,8 +316,17 @@ pub struct Async<A>(PhantomData<A>);
 #[derive(Debug)]
 pub struct Fallible<M>(PhantomData<M>);
 
+/// Marks functions that return a stream.
+#[derive(Debug)]
+pub struct Streaming<A>(PhantomData<A>);
+
 /// The names of a function's parameters, which the compiler does not tell.
 const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+
+/// The names of its argument streams.
+const STREAM_NAMES: [&str; 8] = [
+    "stream_1", "stream_2", "stream_3", "stream_4", "stream_5", "stream_6", "stream_7", "stream_8",
+];
 
 fn type_name<T>() -> Cow<'static, str> {
     // Paths are for compilers; `alloc::string::String` is a `String` to those who call.
@@ -282,7 +370,7 @@ macro_rules! arities {
             }
 
             fn signature() -> Signature {
-                arities!(@signature given::<R>(), None, is_result::<R>(), $($A)*)
+                arities!(@signature given::<R>(), None, is_result::<R>(), false, $($A)*)
             }
         }
 
@@ -300,7 +388,7 @@ macro_rules! arities {
             }
 
             fn signature() -> Signature {
-                arities!(@signature given::<R>(), None, is_result::<R>(), $($A)*)
+                arities!(@signature given::<R>(), None, is_result::<R>(), false, $($A)*)
             }
         }
 
@@ -321,7 +409,7 @@ macro_rules! arities {
             }
 
             fn signature() -> Signature {
-                arities!(@signature given::<R>(), Some(given::<E>()), false, $($A)*)
+                arities!(@signature given::<R>(), Some(given::<E>()), false, false, $($A)*)
             }
         }
 
@@ -346,27 +434,66 @@ macro_rules! arities {
             }
 
             fn signature() -> Signature {
-                arities!(@signature given::<R>(), Some(given::<E>()), false, $($A)*)
+                arities!(@signature given::<R>(), Some(given::<E>()), false, false, $($A)*)
+            }
+        }
+
+        impl<Func, S, R, $($A),*> Function<Streaming<(S, R, $($A,)*)>> for Func
+        where
+            Func: Fn($($A),*) -> S + Send + 'static,
+            S: Stream<Item = R> + 'static,
+            R: Serialize + JsonSchema + 'static,
+            $($A: Argument + 'static,)*
+        {
+            fn call(&self, params: &Params, context: &Context) -> Result<Invocation, Failure> {
+                arities!(@decode params context $($A $a)*);
+                let (stream, context) = (self($($a),*), context.clone());
+                Ok(async move { results(&context, stream, reply::value).await }.boxed_local())
+            }
+
+            fn signature() -> Signature {
+                arities!(@signature given::<R>(), None, is_result::<R>(), true, $($A)*)
+            }
+        }
+
+        impl<Func, S, R, E, $($A),*> Function<Fallible<Streaming<(S, R, E, $($A,)*)>>> for Func
+        where
+            Func: Fn($($A),*) -> S + Send + 'static,
+            S: Stream<Item = Result<R, E>> + 'static,
+            R: Serialize + JsonSchema + 'static,
+            E: Serialize + JsonSchema + fmt::Display + 'static,
+            $($A: Argument + 'static,)*
+        {
+            fn call(&self, params: &Params, context: &Context) -> Result<Invocation, Failure> {
+                arities!(@decode params context $($A $a)*);
+                let (stream, context) = (self($($a),*), context.clone());
+                let encode = |item: &Result<R, E>| match item {
+                    Ok(value) => reply::value(value),
+                    Err(error) => reply::error(error),
+                };
+                Ok(async move { results(&context, stream, encode).await }.boxed_local())
+            }
+
+            fn signature() -> Signature {
+                arities!(@signature given::<R>(), Some(given::<E>()), false, true, $($A)*)
             }
         }
     )+};
 
     (@decode $params:ident $context:ident $($A:ident $a:ident)*) => {
-        let travelling: usize = 0 $(+ usize::from($A::TRAVELS))*;
-        let arguments = &mut $params.arguments(&NAMES[..travelling])?;
+        let values: usize = 0 $(+ usize::from($A::KIND == ArgumentKind::Value))*;
+        let arguments = &mut $params.arguments(&NAMES[..values])?;
         $(let $a = $A::take(arguments, $context)?;)*
         arguments.finish()?;
     };
 
-    (@signature $result:expr, $error:expr, $is_result:expr, $($A:ident)*) => {
+    (@signature $result:expr, $error:expr, $is_result:expr, $stream:expr, $($A:ident)*) => {
         Signature {
-            params: [$(($A::TRAVELS, Typed(type_name::<$A>(), $A::describe))),*]
-                .into_iter()
-                .filter_map(|(travels, typed): (bool, Typed)| travels.then_some(typed))
-                .collect(),
+            params: vec![$(($A::KIND, Typed($A::written(), $A::describe))),*],
             result: $result,
             error: $error,
             is_result: $is_result,
+            stream: $stream,
         }
     };
 }

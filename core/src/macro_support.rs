@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 pub use schemars;
 pub use serde;
 
-pub use crate::client::{Call, Client, Method};
+pub use crate::client::{Call, Client, Method, StreamCall, Upload};
 pub use crate::context::Context;
 pub use crate::data::{Data, Described, Undescribed};
 pub use crate::error::{CallError, MethodError};
@@ -16,6 +16,7 @@ pub use crate::opaque::Opaque;
 pub use crate::params::{Params, ParamsWriter};
 pub use crate::schema::{self, ServiceSchema};
 pub use crate::service::{Descriptor, IntoService, Invocation, Service};
+pub use crate::stream::{ArgumentStream, results};
 pub use crate::wire::Failure;
 pub use crate::{reply, value};
 

@@ -287,7 +287,7 @@ impl Hub {
         for server in found {
             self.connect(node, &server);
         }
-        self.tell(node, Inbound::Watching(watch));
+        self.tell(node, Inbound::Watching { watch, result: Ok(()) });
     }
 
     fn detach(&mut self, node: NodeId, reason: &str, clean: bool) {

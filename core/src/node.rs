@@ -24,12 +24,15 @@ use crate::client::{
     Call, Client, ClientActor, Count, Counters, Listing, Method, Submissions, Target,
 };
 use crate::config::Config;
-use crate::error::{CallError, Error, Result};
+use crate::error::{Error, Result};
 use crate::event::{Event, ServerInfo};
+use crate::interceptor::{Chain, Intercepting, Interceptor};
+use crate::observe::ClientMeters;
 use crate::params::encode_dynamic;
-use crate::server::{DrainReport, DrainServer, NodeStatus, Serve, ServerActor};
-use crate::service::{Descriptor, IntoService};
-use crate::transport::{LinkError, PeerId, ServeError, Transport};
+use crate::peer::{Peer, PeerAddress, PeerInfo};
+use crate::server::{Audience, DrainReport, DrainServer, ListPeers, Serve, ServerActor};
+use crate::service::IntoService;
+use crate::transport::{LinkError, ServeError, Transport};
 use crate::value;
 use crate::wire::{Announcement, NodeId};
 
@@ -49,7 +52,9 @@ pub struct Node(Arc<Handle>);
 struct Handle {
     shared: Arc<Shared>,
     /// Not in the handles that the node itself holds.
-    _keep: Option<KeepOpen>,
+    keep: Option<Arc<KeepOpen>>,
+    /// Around what is called and served by this handle.
+    interceptors: Option<Chain>,
 }
 
 struct Shared {
@@ -61,6 +66,7 @@ struct Shared {
     client: Addr<ClientActor>,
     server: Addr<ServerActor>,
     events: broadcast::Sender<Event>,
+    meters: ClientMeters,
     closing: CancellationToken,
     closed: CancellationToken,
 }
@@ -129,11 +135,52 @@ impl Node {
     /// # Cancellation
     /// A service whose future is dropped may be served all the same.
     pub async fn serve(&self, service: impl IntoService) -> Result<Server, ServeError> {
-        let (reply, served) = oneshot::channel();
-        let service: Box<dyn IntoService> = Box::new(service);
-        self.shared().server.send(Serve(service, reply)).await.map_err(|_| ServeError::Closed)?;
-        let announcement = served.await.map_err(|_| ServeError::Closed)??;
+        let announcement = self.serve_to(service, Audience::Everybody).await?;
         Ok(Server { announcement })
+    }
+
+    async fn serve_to(
+        &self,
+        service: impl IntoService,
+        to: Audience,
+    ) -> Result<Announcement, ServeError> {
+        let (reply, served) = oneshot::channel();
+        let mut service: Box<dyn IntoService> = Box::new(service);
+        if let Some(chain) = self.0.interceptors.clone() {
+            service = Box::new(Intercepting { service, chain });
+        }
+        let serve = Serve { service, to, reply };
+        self.shared().server.send(serve).await.map_err(|_| ServeError::Closed)?;
+        served.await.map_err(|_| ServeError::Closed)?
+    }
+
+    /// Offers a service to peers: nodes that this one has a session with call its methods by
+    /// [`Node::peer`]. It is how a client has methods that its servers call back. Nobody else finds
+    /// it: it has no place in lists, and shares no load with others of its name.
+    ///
+    /// # Errors
+    /// As of [`serve`](Node::serve), but for those of the transport.
+    ///
+    /// # Cancellation
+    /// A service whose future is dropped may be offered all the same.
+    pub async fn offer(&self, service: impl IntoService) -> Result<(), ServeError> {
+        self.serve_to(service, Audience::Peers).await.map(drop)
+    }
+
+    /// A handle on this node with one interceptor more, inside of those it has: calls made by it and
+    /// by clients made from it go through them, and calls of services that are served or offered by it.
+    ///
+    /// ```
+    /// # use farcall_core::{CallLog, Functions, Interceptor, Node};
+    /// # async fn example(node: Node, token: impl Interceptor) -> farcall_core::Result<()> {
+    /// let node = node.with(CallLog::new());                // whatever is called and served by it
+    /// let calc = node.with(token).client("calc");          // this client says a token as well
+    /// node.serve(Functions::new("tools")).await?;
+    /// # Ok(()) }
+    /// ```
+    #[must_use = "this handle has the interceptor, the one it was made from has not"]
+    pub fn with(&self, interceptor: impl Interceptor) -> Node {
+        self.with_chain(Chain::and(self.interceptors(), Arc::new(interceptor)))
     }
 
     /// A client that calls a service's methods by their names.
@@ -152,7 +199,7 @@ impl Node {
     /// The servers of a service that this node sees; the first time, once the transport has looked.
     ///
     /// # Errors
-    /// The node is closed.
+    /// The node is closed, or the transport cannot look for servers.
     pub async fn servers(&self, service: impl Into<CompactString>) -> Result<Vec<ServerInfo>> {
         self.list(Some(service.into())).await
     }
@@ -160,46 +207,37 @@ impl Node {
     /// The servers of all services of the namespace.
     ///
     /// # Errors
-    /// The node is closed.
+    /// The node is closed, or the transport cannot look for servers.
     pub async fn all_servers(&self) -> Result<Vec<ServerInfo>> {
         self.list(None).await
     }
 
     async fn list(&self, service: Option<CompactString>) -> Result<Vec<ServerInfo>> {
-        let closed = || Error::Link(LinkError::new("the node is closed"));
         let (reply, servers) = oneshot::channel();
         self.shared().client.send(Listing(service, reply)).await.map_err(|_| closed())?;
-        servers.await.map_err(|_| closed())
+        servers.await.map_err(|_| closed())?.map_err(Error::Link)
     }
 
-    /// How a peer is: what it serves and runs, and who is connected to it. Answered also by servers
-    /// that are busy.
+    /// The nodes that this one has a session with: its clients, and the servers it has found.
     ///
     /// # Errors
-    /// As of any call.
-    pub async fn status(&self, peer: PeerId) -> Result<NodeStatus, CallError> {
-        self.query(peer, "status", &()).await
+    /// The node is closed.
+    pub async fn peers(&self) -> Result<Vec<PeerInfo>> {
+        let (reply, peers) = oneshot::channel();
+        self.shared().server.send(ListPeers(reply)).await.map_err(|_| closed())?;
+        peers.await.map_err(|_| closed())
     }
 
-    /// What a service at a peer offers.
-    ///
-    /// # Errors
-    /// As of any call.
-    pub async fn describe(&self, peer: PeerId, service: &str) -> Result<Descriptor, CallError> {
-        self.query(peer, "describe", &(service,)).await
+    /// A handle to call one other node by: one of [`peers`](Node::peers), or the
+    /// [caller](crate::Context::caller) of a call.
+    #[must_use]
+    pub fn peer(&self, address: impl Into<PeerAddress>) -> Peer {
+        Peer::new(self.clone(), address.into())
     }
 
-    /// Asks a peer for a sign of life, which it gives also when it is busy.
-    ///
-    /// # Errors
-    /// As of any call.
-    pub async fn ping(&self, peer: PeerId) -> Result<(), CallError> {
-        self.query(peer, "ping", &()).await
-    }
-
-    fn query<T: DeserializeOwned>(
+    pub(crate) fn query<T: DeserializeOwned>(
         &self,
-        peer: PeerId,
+        peer: PeerAddress,
         subject: &'static str,
         params: &impl Serialize,
     ) -> Call<T> {
@@ -279,7 +317,21 @@ impl Node {
     }
 
     fn new(shared: Arc<Shared>, keep: Option<KeepOpen>) -> Self {
-        Node(Arc::new(Handle { shared, _keep: keep }))
+        Node(Arc::new(Handle { shared, keep: keep.map(Arc::new), interceptors: None }))
+    }
+
+    /// The same node behind these interceptors.
+    pub(crate) fn with_chain(&self, chain: Chain) -> Self {
+        let (shared, keep) = (Arc::clone(self.shared()), self.0.keep.clone());
+        Node(Arc::new(Handle { shared, keep, interceptors: Some(chain) }))
+    }
+
+    pub(crate) fn interceptors(&self) -> Option<&Chain> {
+        self.0.interceptors.as_ref()
+    }
+
+    pub(crate) fn meters(&self) -> &ClientMeters {
+        &self.shared().meters
     }
 
     fn shared(&self) -> &Arc<Shared> {
@@ -289,6 +341,10 @@ impl Node {
     pub(crate) fn submissions(&self) -> &Submissions {
         &self.shared().submissions
     }
+}
+
+fn closed() -> Error {
+    Error::Link(LinkError::new("the node is closed"))
 }
 
 async fn stop_signal() -> std::io::Result<()> {

@@ -1,11 +1,15 @@
 //! A call's parameters: written by position, read by position or by name.
 
+use std::rc::Rc;
+
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::context::Context;
+use crate::stream::ArgumentStream;
 use crate::value::{self, ValueError};
-use crate::wire::{Failure, Reason, WireError, well_formed};
+use crate::wire::{Failure, Reason, StreamId, WireError, well_formed};
 
 /// Parameters as they arrived: a CBOR array (by position) or map (by name).
 #[derive(Clone, Debug)]
@@ -16,6 +20,11 @@ impl Params {
     #[must_use]
     pub fn new(bytes: Bytes) -> Self {
         Params(bytes)
+    }
+
+    /// Their size in bytes, encoded.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// Gets ready to read the parameters of a method in the order of their `names`.
@@ -46,7 +55,7 @@ impl Params {
                 return Err(wrong(message.into()));
             }
         };
-        Ok(Arguments { names, next: 0, form })
+        Ok(Arguments { names, next: 0, streams: 0, form })
     }
 
     fn names<'a>(
@@ -88,6 +97,8 @@ impl Params {
 pub struct Arguments<'a> {
     names: &'static [&'static str],
     next: usize,
+    /// How many argument streams were taken.
+    streams: u32,
     form: Form<'a>,
 }
 
@@ -116,6 +127,31 @@ impl<'a> Arguments<'a> {
     /// It is absent, or neither of the two.
     pub fn next_bytes(&mut self) -> Result<Vec<u8>, Failure> {
         self.take(value::decode_next_bytes)
+    }
+
+    /// Takes the next argument stream, which has this name; `decode` reads its items.
+    ///
+    /// # Errors
+    /// The call has no more of them.
+    pub fn next_stream<T>(
+        &mut self,
+        context: &Context,
+        name: &'static str,
+        decode: fn(&[u8]) -> Result<T, ValueError>,
+    ) -> Result<ArgumentStream<T>, Failure> {
+        self.streams += 1;
+        let stream = StreamId(self.streams);
+        match context.streams() {
+            Some(streams) if streams.has_argument(stream) => {
+                Ok(ArgumentStream::new(Rc::clone(streams), stream, name, decode))
+            }
+            _ => Err(wrong(format!("argument `{name}` is a stream, which the call does not have"))),
+        }
+    }
+
+    /// How many argument streams were taken so far.
+    pub(crate) fn streams_taken(&self) -> usize {
+        self.streams as usize
     }
 
     fn take<T>(

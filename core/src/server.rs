@@ -1,16 +1,24 @@
 //! The serving side: sessions with clients, admission, and handlers under way.
 //!
-//! The server actor takes calls in batches. Each is admitted or refused ([`admission`]), looked up,
-//! and begun; a handler that is done at once is answered in the same turn, any other goes on as a
-//! task of its own and comes back by a queue.
+//! The server actor takes calls in batches. Each is looked up ([`services`]), admitted or refused
+//! ([`calls`], [`admission`]) and begun ([`handler`]); a handler that is done at once is answered in
+//! the same turn, any other goes on as a task of its own and comes back by a queue, as do the items
+//! of its streams.
 
 mod actor;
 mod admission;
+mod calls;
+mod drain;
 mod handler;
+mod replies;
+mod services;
 mod sessions;
 mod status;
+mod watch;
 
-pub(crate) use actor::{CloseServer, DrainServer, Serve, ServerActor, ServerFrames, ServerInbound};
+pub(crate) use actor::{
+    Audience, CloseServer, DrainServer, ListPeers, Serve, ServerActor, ServerFrames, ServerInbound,
+};
 
 pub use status::{ClientStatus, NodeStatus, ServiceStatus};
 

@@ -39,6 +39,12 @@ pub trait Service: 'static {
     /// The arguments do not fit.
     fn call(&self, method: usize, params: Params, context: &Context)
     -> Result<Invocation, Failure>;
+
+    /// Whether there are interceptors before it, which have a say before the call's span begins.
+    #[doc(hidden)]
+    fn __intercepted(&self) -> bool {
+        false
+    }
 }
 
 /// Something that becomes a service once it is on the node's thread.
@@ -115,7 +121,22 @@ pub struct ParamDescriptor {
     /// Whether it may be left out.
     #[serde(default, skip_serializing_if = "Not::not")]
     pub optional: bool,
-    /// Whether it is a stream.
+    /// Whether it is a stream. Streams are not among the arguments of a call, but beside them, in
+    /// the order of the parameters.
     #[serde(default, skip_serializing_if = "Not::not")]
     pub stream: bool,
+}
+
+impl MethodDescriptor {
+    /// How many of its parameters are streams.
+    #[must_use]
+    pub fn argument_streams(&self) -> usize {
+        self.params.iter().filter(|param| param.stream).count()
+    }
+
+    /// Whether a call of it has streams at all.
+    #[must_use]
+    pub fn streams(&self) -> bool {
+        self.stream || self.argument_streams() > 0
+    }
 }

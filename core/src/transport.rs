@@ -5,7 +5,9 @@
 //! written once. `docs/ARCHITECTURE.md` walks every line of the contract through this trait.
 //!
 //! # Obligations of a transport
-//! - Frames from one peer arrive in the order they were sent, or the peer goes down between.
+//! - Frames of one call arrive in the order they were sent, and none is missing between, or the peer
+//!   goes down. So do all frames of a peer, except that others may overtake a large one which is sent
+//!   in parts ([`PARTS`](crate::wire::PARTS)); nothing overtakes a goodbye, nor does it overtake.
 //! - A frame is delivered at most once. One that was certainly not delivered comes back as
 //!   [`Inbound::Undelivered`] with `written: false`; one that may have been, with `written: true`.
 //! - After [`Inbound::PeerDown`] nothing more comes from that [`PeerId`], and its number is not
@@ -16,6 +18,8 @@
 //!   [`Inbound::Rejected`]. Sizes are checked against [`Attachment::limits`] before memory is taken.
 //! - Frames queue for each peer within [`LinkLimits::max_peer_bytes`]; beyond it they come back
 //!   undelivered. `poll_ready` is about the total only, so one stalled peer delays nobody.
+//! - A [`Frame::Cancel`] that finds its call not wholly sent may take it back: neither is delivered
+//!   then, and neither comes back.
 //!
 //! What core does in turn: it reads the stream, and pauses only while its own frames wait for the link
 //! in great number; it feeds many frames before it flushes. An error of the sink is the end of the link.
@@ -213,9 +217,24 @@ pub enum Inbound {
         /// It ended with a clean goodbye: what the peer has not answered, it has not started.
         clean: bool,
     },
-    /// The first look of a [`Outbound::Watch`] is over: every server that could be reached then has
-    /// been announced.
-    Watching(Watch),
+    /// The first look of a [`Outbound::Watch`] is over. An error may also come later, or for a service
+    /// that is watched as one of all; the transport goes on trying then.
+    Watching {
+        /// Which watch.
+        watch: Watch,
+        /// Every server that could be reached then has been announced; or why none can be found.
+        result: Result<(), LinkError>,
+    },
+    /// A server that was found cannot be connected with, or does not say hello. Told once for each
+    /// reason; the transport goes on trying.
+    Unreachable {
+        /// Its service.
+        service: CompactString,
+        /// Its id.
+        server: CompactString,
+        /// Why, for people.
+        reason: String,
+    },
     /// The answer to [`Outbound::Serve`].
     Serving {
         /// The service.

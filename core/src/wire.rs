@@ -23,6 +23,7 @@ mod error;
 mod failure;
 mod frame;
 mod hello;
+mod parts;
 mod well_formed;
 
 pub use announcement::{Announcement, ServerState};
@@ -32,6 +33,9 @@ pub use frame::{
     CallFrame, CallId, CallOptions, Durability, Frame, Headers, StreamId, TaskOptions, Towards,
 };
 pub use hello::{Hello, NodeId, VERSION};
+pub use parts::{
+    Assembler, Cutter, MAX_OPEN_MESSAGES, PART_BYTES, PARTS, PartError, PartHead, Piece,
+};
 pub use well_formed::{WellFormed, well_formed};
 
 /// What a frame may need beyond its payload: names, headers, options.

@@ -140,6 +140,18 @@ fn cases() -> BTreeMap<&'static str, [&'static str; 2]> {
                 .options(false, None);
         })
     };
+    let stream = || {
+        version(|methods| {
+            let method = methods.method("add".into(), "".into(), "i64".into(), NUMBER);
+            method.stream().options(false, None);
+        })
+    };
+    let takes_stream = || {
+        version(|methods| {
+            let method = methods.method("add".into(), "".into(), "i64".into(), NUMBER);
+            method.param_stream("a".into(), "i64".into(), NUMBER).options(false, None);
+        })
+    };
     let [gets, loses] = [verdicts(&none(), &with_error()), verdicts(&with_error(), &none())];
     assert_eq!(gets, loses);
     BTreeMap::from([
@@ -149,6 +161,8 @@ fn cases() -> BTreeMap<&'static str, [&'static str; 2]> {
             verdicts(&none(), &version(|_| ())),
         ),
         ("a method gets an error, or loses it", gets),
+        ("its result becomes a stream", verdicts(&none(), &stream())),
+        ("a parameter becomes a stream", verdicts(&one(), &takes_stream())),
         ("its options or doc comments change", verdicts(&none(), &documented())),
         ("it becomes opaque", verdicts(&none(), &opaque())),
         (

@@ -30,7 +30,7 @@ async fn client(memory: &Memory) -> Node {
 async fn until_busy(client: &Node, running: usize, waiting: usize) {
     let peer = client.servers("calc").await.unwrap()[0].peer;
     loop {
-        let status = client.status(peer).await.unwrap();
+        let status = client.peer(peer).status().await.unwrap();
         if (status.services[0].running, status.services[0].waiting) == (running, waiting) {
             return;
         }

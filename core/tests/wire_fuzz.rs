@@ -9,8 +9,9 @@ use compact_str::CompactString;
 use farcall_core::params::Params;
 use farcall_core::value::{self, MAX_DEPTH, MAX_ITEMS};
 use farcall_core::wire::{
-    Announcement, CallFrame, CallId, CallOptions, Durability, Failure, Frame, Headers, Hello,
-    MAX_HEADERS, MAX_NAME_BYTES, NodeId, Reason, ServerState, StreamId, TaskOptions, well_formed,
+    Announcement, Assembler, CallFrame, CallId, CallOptions, Cutter, Durability, Failure, Frame,
+    Headers, Hello, MAX_HEADERS, MAX_NAME_BYTES, MAX_OPEN_MESSAGES, NodeId, PartHead, Reason,
+    ServerState, StreamId, TaskOptions, well_formed,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -49,6 +50,62 @@ proptest! {
             blow.strike(&mut bytes);
         }
         read_every_way(&bytes);
+    }
+
+    #[test]
+    fn frames_in_parts_are_put_together_whatever_their_turns(
+        frames in vec(frame(), 1..=MAX_OPEN_MESSAGES), turns in vec((any::<Index>(), 1..200_usize), 1..100),
+    ) {
+        let whole: usize = frames.iter().map(|frame| encode(frame).len()).sum();
+        let mut assembler = Assembler::new(whole);
+        let mut cutters: Vec<_> = (0..).zip(frames.iter().map(Cutter::new)).collect();
+        let mut begun = Vec::new();
+        let mut turns = turns.iter().cycle();
+        while !cutters.is_empty() {
+            let (turn, at_most) = turns.next().expect("they are endless");
+            let at = turn.index(cutters.len());
+            let (frame, cutter) = &mut cutters[at];
+            let frame: usize = *frame;
+            // Numbers are given in the order in which messages begin.
+            let message = begun.iter().position(|it| *it == frame).unwrap_or_else(|| {
+                begun.push(frame);
+                begun.len() - 1
+            });
+            let piece = cutter.cut(*at_most);
+            let last = cutter.is_empty();
+            let bytes = [&piece.head[..], &piece.payload[..]].concat();
+            let put = assembler.push(message as u64, last, &bytes).unwrap();
+            prop_assert_eq!(put.is_some(), last);
+            if let Some(put) = put {
+                prop_assert_eq!(&Frame::decode(put.freeze()).unwrap(), &frames[frame]);
+                cutters.remove(at);
+            }
+        }
+        prop_assert_eq!(assembler.oldest(), None);
+    }
+
+    #[test]
+    fn any_parts_are_taken_or_refused_without_panic(
+        parts in vec((0..8_u64, any::<bool>(), 0..40_usize), 0..60),
+    ) {
+        let mut assembler = Assembler::new(100);
+        for (message, last, len) in parts {
+            if let Ok(Some(whole)) = assembler.push(message, last, &[7; 40][..len]) {
+                prop_assert!(!whole.is_empty() && whole.len() <= 100);
+            }
+        }
+    }
+
+    #[test]
+    fn the_head_of_a_part_is_that_which_the_whole_has(rest in heads()) {
+        let bytes = [b"\x84\x0f", &rest[..]].concat();
+        if let Ok(Frame::Part { message, last, bytes: piece }) = Frame::decode(bytes.clone().into()) {
+            let (head, took) = PartHead::peek(&bytes).unwrap();
+            prop_assert_eq!(head, PartHead { message, last, len: piece.len() });
+            prop_assert_eq!(took + piece.len(), bytes.len());
+        } else {
+            let _ = PartHead::peek(&bytes);
+        }
     }
 
     #[test]
@@ -336,14 +393,16 @@ fn call() -> impl Strategy<Value = CallFrame> {
 
 fn options() -> impl Strategy<Value = CallOptions> {
     let some =
-        (any::<bool>(), any::<u8>(), headers(), any::<u32>(), any::<u64>(), option::of(task()))
-            .prop_map(|(one_way, attempt, headers, streams, credit, task)| CallOptions {
-                one_way,
-                attempt,
-                headers,
-                streams,
-                credit,
-                task,
+        (
+            any::<[bool; 2]>(),
+            any::<u8>(),
+            headers(),
+            any::<u32>(),
+            any::<u64>(),
+            option::of(task()),
+        )
+            .prop_map(|([one_way, nested], attempt, headers, streams, credit, task)| {
+                CallOptions { one_way, attempt, headers, streams, credit, task, nested }
             });
     prop_oneof![1 => Just(CallOptions::default()), 3 => some]
 }

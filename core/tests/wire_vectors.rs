@@ -243,6 +243,7 @@ fn descriptor() -> Descriptor {
         name: "calc".into(),
         docs: "Sums.".into(),
         methods: vec![MethodDescriptor {
+            stream: false,
             name: "div".into(),
             docs: "".into(),
             params: vec![param("a"), param("b")],
@@ -481,6 +482,7 @@ fn options(json: &Json) -> CallOptions {
             expires_in: micros(&task["expires_in"]),
             detached: task["detached"] == true,
         }),
+        nested: json["nested"] == true,
     }
 }
 

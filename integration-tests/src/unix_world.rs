@@ -39,6 +39,10 @@ impl UnixWorld {
 }
 
 impl World for UnixWorld {
+    fn name(&self) -> &'static str {
+        "unix"
+    }
+
     fn transport(&self) -> Box<dyn Transport> {
         let config = UnixConfig { socket_dir: self.path().to_owned(), ..UnixConfig::default() };
         Box::new(Unix::new(config))

@@ -1,7 +1,8 @@
 //! The contract suite: what farcall promises of a call, proved for a transport.
 //!
-//! The contract has numbered lines (`docs/ARCHITECTURE.md` lists them); each is one test body in [`lines`], run
+//! The contract has numbered lines (`docs/SEMANTICS.md` explains them); each is one test body in [`lines`], run
 //! against every transport through a [`World`], which knows how to start and kill servers there.
+//! With `CONTRACT_RESULTS` set to a folder, the outcomes are noted in it as `<transport>/<line>`.
 //! A transport crate of your own is proved by the same bodies:
 //!
 //! ```
@@ -11,6 +12,7 @@
 //! ```
 
 mod memory_world;
+mod outcome;
 mod service;
 mod world;
 
@@ -34,11 +36,15 @@ macro_rules! contract {
             line_04_late_answers_are_dropped_and_counted
             line_05_the_deadline_travels_and_is_inherited
             line_06_dropping_a_call_cancels_its_handler
+            line_07_streams_flow_as_fast_as_they_are_read
             line_08_what_is_wrong_with_one_call_is_its_callers_alone
             line_09_a_second_server_shares_the_load_and_leaves_without_loss
             line_10_without_a_server_calls_wait_and_are_then_not_sent
             line_11_a_killed_server_leaves_no_call_hanging
             line_12_clients_survive_restarts_and_say_so
+            line_13_a_full_server_says_busy_shares_its_places_and_lets_nested_calls_through
+            line_14_a_server_that_stops_finishes_what_it_has_and_loses_no_reply
+            line_15_peers_are_called_listed_and_seen
             line_16_a_second_server_of_one_identity_is_refused
             line_17_namespaces_never_meet_and_nothing_dead_is_listed
         }

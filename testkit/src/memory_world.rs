@@ -16,6 +16,10 @@ pub struct MemoryWorld {
 }
 
 impl World for MemoryWorld {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
     fn transport(&self) -> Box<dyn Transport> {
         self.memory.transport()
     }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use farcall_core::{Bytes, Context, Functions, Opaque};
+use farcall_core::{ArgumentStream, Bytes, Context, Functions, Opaque};
+use futures::stream::{self, StreamExt};
 use serde::ser::{Error, Serialize, Serializer};
 use tokio::sync::watch;
 
@@ -16,6 +17,7 @@ pub const SERVICE: &str = "contract";
 struct Fate {
     started: u32,
     cancelled: u32,
+    made: u32,
 }
 
 #[derive(Clone, Default)]
@@ -84,10 +86,23 @@ impl Serialize for Unencodable {
 /// | `header(name)` | a header's value |
 /// | `through(depth)` | calls itself `depth` times, one inside the other |
 /// | `call_back()` | calls `callback.ask` at its caller |
+/// | `call_peer(identity)` | calls `callback.ask` at the client of this identity |
+/// | `peers()` | the identities of those that the server has a session with |
+/// | `until_up(identity)`, `until_down(identity)` | waits until it is among them, or no more |
+/// | `count(to)` | streams 0, 1, … up to `to` |
+/// | `endless(key)` | notes its start, then streams KiBs without end, and notes each as *made* |
+/// | `made(key)`, `until_made(key, n)` | how many were; waits until so many were |
+/// | `fail_after(n, text)` | streams `n` numbers, then fails with `text` as its own error |
+/// | `sum(stream)` | adds a stream of numbers |
+/// | `double(stream)` | doubles a stream of numbers |
+/// | `first(n, stream)` | the first `n` numbers of a stream, which is then dropped |
+/// | `hold(key, stream)` | notes its start, takes a stream and never reads it |
+/// | `drink(key, stream)` | notes its start, reads a stream of numbers to its end and notes each as *made* |
 pub fn contract_service() -> Functions {
     let fates = Fates::default();
     let all = || fates.clone();
     let (hang, die_once, block) = (all(), all(), all());
+    let (endless, hold, drink, made, until_made) = (all(), all(), all(), all(), all());
     let (started, cancelled, until_started, until_cancelled) = (all(), all(), all(), all());
     Functions::new(SERVICE)
         .add("add", |a: i64, b: i64| a + b)
@@ -147,10 +162,69 @@ pub fn contract_service() -> Functions {
                 }
             }
         })
+        .stream("count", |to: u64| stream::iter(0..to))
+        .stream("endless", move |key: String| {
+            let running = endless.start(&key);
+            stream::repeat_with(move || {
+                running.fate.send_modify(|fate| fate.made += 1);
+                Bytes::from(vec![7; 1024])
+            })
+        })
+        .add("made", move |key: String| made.of(&key).borrow().made)
+        .add("until_made", move |key: String, n: u32| {
+            until(until_made.of(&key), move |fate| fate.made >= n)
+        })
+        .try_stream("fail_after", |n: u64, text: String| {
+            stream::iter((0..n).map(Ok)).chain(stream::iter([Err(text)]))
+        })
+        .add("sum", |numbers: ArgumentStream<i64>| {
+            numbers.fold(0, |sum, number| std::future::ready(sum + number))
+        })
+        .stream("double", |numbers: ArgumentStream<i64>| numbers.map(|number| number * 2))
+        .add("first", |n: usize, numbers: ArgumentStream<i64>| numbers.take(n).collect::<Vec<_>>())
+        .add("hold", move |key: String, items: ArgumentStream<Bytes>| {
+            let running = hold.start(&key);
+            async move {
+                std::future::pending::<()>().await;
+                drop((running, items));
+            }
+        })
+        .add("drink", move |key: String, mut numbers: ArgumentStream<i64>| {
+            let mut running = drink.start(&key);
+            async move {
+                while numbers.next().await.is_some() {
+                    running.fate.send_modify(|fate| fate.made += 1);
+                }
+                running.finish();
+            }
+        })
         .try_add("call_back", |ctx: Context| {
-            let caller = ctx.node().client("callback").at(ctx.caller().peer);
+            let caller = ctx.peer().client("callback");
             async move { caller.call::<String>("ask", ()).await.map_err(|it| it.to_string()) }
         })
+        .try_add("call_peer", |ctx: Context, identity: String| async move {
+            let peers = ctx.node().peers().await.map_err(|it| it.to_string())?;
+            let peer = peers.iter().find(|peer| peer.identity == identity);
+            let peer = peer.ok_or_else(|| format!("nobody is called {identity}"))?;
+            let callback = ctx.node().peer(peer).client("callback");
+            callback.call::<String>("ask", ()).await.map_err(|it| it.to_string())
+        })
+        .add("peers", |ctx: Context| identities(ctx))
+        .add("until_up", |ctx: Context, identity: String| until_peers(ctx, identity, true))
+        .add("until_down", |ctx: Context, identity: String| until_peers(ctx, identity, false))
+}
+
+async fn identities(ctx: Context) -> Vec<String> {
+    let peers = ctx.node().peers().await.unwrap_or_default();
+    peers.into_iter().map(|peer| peer.identity.into()).collect()
+}
+
+/// Waits for a peer to come or to go. Each event is a reason to look at the list again.
+async fn until_peers(ctx: Context, identity: String, there: bool) {
+    let mut events = ctx.node().events();
+    while identities(ctx.clone()).await.contains(&identity) != there {
+        events.next().await;
+    }
 }
 
 async fn until(fate: watch::Sender<Fate>, wanted: impl Fn(&Fate) -> bool) {

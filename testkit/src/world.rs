@@ -7,8 +7,13 @@ use farcall_core::config::Name;
 use farcall_core::transport::Transport;
 use farcall_core::{Config, Node};
 
+use crate::SERVICE;
+
 /// One transport with nobody on it yet. Each test has a world of its own.
 pub trait World {
+    /// What its transport is called in the configuration.
+    fn name(&self) -> &'static str;
+
     /// A way into it.
     fn transport(&self) -> Box<dyn Transport>;
 
@@ -39,6 +44,10 @@ pub struct Options {
     pub namespace: &'static str,
     /// How many calls it runs at once.
     pub concurrency: usize,
+    /// How many wait.
+    pub backlog: usize,
+    /// How long it takes to stop, at most.
+    pub drain: Duration,
     /// The largest argument list or result.
     pub max_message_bytes: usize,
 }
@@ -52,6 +61,8 @@ impl Options {
             id,
             namespace: "default",
             concurrency: config.server.concurrency,
+            backlog: config.server.backlog,
+            drain: config.server.drain,
             max_message_bytes: config.limits.max_message_bytes,
         }
     }
@@ -62,6 +73,8 @@ impl Options {
         let mut config = Config { namespace: name(self.namespace), ..Config::default() };
         config.server.id = Some(name(self.id));
         config.server.concurrency = self.concurrency;
+        config.server.backlog = self.backlog;
+        config.server.drain = self.drain;
         config.limits.max_message_bytes = self.max_message_bytes;
         config
     }
@@ -73,6 +86,8 @@ impl Options {
             ("FARCALL_NAMESPACE", self.namespace.to_owned()),
             ("FARCALL_SERVER__ID", self.id.to_owned()),
             ("FARCALL_SERVER__CONCURRENCY", self.concurrency.to_string()),
+            ("FARCALL_SERVER__BACKLOG", self.backlog.to_string()),
+            ("FARCALL_SERVER__DRAIN", format!("{}ms", self.drain.as_millis())),
             ("FARCALL_LIMITS__MAX_MESSAGE_BYTES", self.max_message_bytes.to_string()),
         ]
     }
@@ -88,10 +103,32 @@ pub(crate) async fn client(world: &dyn World) -> Node {
     client_in(world, "default").await
 }
 
+/// A client that calls itself so.
+pub(crate) async fn client_called(world: &dyn World, identity: &str) -> Node {
+    let mut config = Config::default();
+    config.client.identity = Some(name(identity));
+    open(world, config).await
+}
+
 /// A client in a namespace of this world.
 pub(crate) async fn client_in(world: &dyn World, namespace: &str) -> Node {
-    let mut config = Config { namespace: name(namespace), ..Config::default() };
+    open(world, Config { namespace: name(namespace), ..Config::default() }).await
+}
+
+async fn open(world: &dyn World, mut config: Config) -> Node {
     // Long enough for a process to start on a busy machine.
     config.client.wait_for_server = Duration::from_secs(30);
     Node::open_with(config, world.transport()).await.expect("the transport opens")
+}
+
+/// Waits until the only server runs and keeps waiting this many calls. It tells by a query, which
+/// needs no place.
+pub(crate) async fn until_load(node: &Node, running: usize, waiting: usize) {
+    let peer = node.servers(SERVICE).await.expect("the node is open")[0].peer;
+    loop {
+        let status = node.peer(peer).status().await.expect("the server is there");
+        if (status.services[0].running, status.services[0].waiting) == (running, waiting) {
+            return;
+        }
+    }
 }

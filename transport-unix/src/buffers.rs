@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 /// The size of a buffer to read small frames into.
 const READ: usize = 128 * 1024;
@@ -70,9 +70,34 @@ impl Buffers {
 
     /// An empty buffer with room for so many bytes.
     pub(crate) fn take_for_large(&self, bytes: usize) -> ReadBuffer {
-        // In steps of an eighth, so that the next frame of about this size finds room in it.
-        let step = (bytes / 8).next_power_of_two();
-        self.take(bytes).unwrap_or_else(|| ReadBuffer::with_size(bytes.next_multiple_of(step)))
+        self.take(bytes).unwrap_or_else(|| ReadBuffer::with_size(in_steps(bytes)))
+    }
+
+    /// An empty buffer to put a frame together in, which may grow; [`freeze`](Self::freeze) takes it
+    /// back.
+    pub(crate) fn take_for_message(&self, bytes: usize) -> BytesMut {
+        if bytes < READ_AT_LEAST {
+            return BytesMut::with_capacity(bytes);
+        }
+        let mut reading = self.reading.borrow_mut();
+        for _ in 0..TRIES.min(reading.len()) {
+            let Some(mut buffer) = reading.pop_front() else { break };
+            // A whole one: of what is left of another nobody could tell its size later.
+            if buffer.size >= bytes && buffer.bytes.try_reclaim(buffer.size) {
+                self.kept.set(self.kept.get() - buffer.size);
+                return buffer.bytes;
+            }
+            reading.push_back(buffer);
+        }
+        BytesMut::with_capacity(in_steps(bytes))
+    }
+
+    /// Makes a frame of what was put together in a buffer, which is used again afterwards.
+    pub(crate) fn freeze(&self, mut bytes: BytesMut) -> Bytes {
+        let size = bytes.capacity();
+        let frame = bytes.split().freeze();
+        self.read(ReadBuffer { bytes, size });
+        frame
     }
 
     fn take(&self, room: usize) -> Option<ReadBuffer> {
@@ -114,6 +139,11 @@ impl Buffers {
             kept.push(buffer);
         }
     }
+}
+
+/// A size in steps of an eighth, so that the next frame of about this one finds room in it.
+fn in_steps(bytes: usize) -> usize {
+    bytes.next_multiple_of((bytes / 8).next_power_of_two())
 }
 
 #[cfg(test)]
@@ -165,6 +195,20 @@ mod tests {
         drop(fill(&mut buffer));
         buffers.read(buffer);
         assert_eq!(buffers.take_for_large(1_010_000).bytes.as_ptr(), at);
+    }
+
+    #[test]
+    fn a_buffer_for_a_message_is_used_again_for_the_next() {
+        let buffers = Buffers::default();
+        let mut buffer = buffers.take_for_message(1_000_000);
+        let at = buffer.as_ptr();
+        buffer.extend_from_slice(&[1; 400_000]);
+        let message = buffers.freeze(buffer);
+        assert_ne!(buffers.take_for_message(400_000).as_ptr(), at, "the message is alive");
+        drop(message);
+        let again = buffers.take_for_message(1_000_000);
+        assert_eq!((again.as_ptr(), again.len()), (at, 0));
+        assert_eq!(buffers.kept.get(), 0);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Keeps this node connected to one socket, as long as there is one.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
@@ -8,7 +9,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use compact_str::CompactString;
-use farcall_core::transport::Credentials;
+use farcall_core::transport::{Credentials, Inbound};
 use farcall_core::wire::Announcement;
 use tokio::net::UnixStream;
 use tokio::sync::Notify;
@@ -32,8 +33,13 @@ pub(crate) struct Dial {
     looks: RefCell<Vec<Rc<FirstLook>>>,
     /// The socket that was tried last.
     tried: Cell<Option<SocketFile>>,
+    /// Why it could not be met so far, as core was told.
+    told: RefCell<VecDeque<String>>,
     again: Notify,
 }
+
+/// How many reasons are remembered.
+const TOLD: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -59,6 +65,7 @@ impl Dial {
             state: Cell::new(State::Trying),
             looks: RefCell::default(),
             tried: Cell::new(None),
+            told: RefCell::default(),
             again: Notify::new(),
         }
     }
@@ -96,6 +103,22 @@ impl Dial {
     pub(crate) fn has_met(&self) {
         self.state.set(State::Met);
         self.looks.take();
+        self.told.take();
+    }
+
+    /// Tells core why the server cannot be reached: each reason once, until it was reached.
+    pub(crate) fn complain(&self, hub: &Hub, reason: String) {
+        let (service, server) = (self.service.clone(), self.server.clone());
+        let mut told = self.told.borrow_mut();
+        if told.contains(&reason) {
+            return;
+        }
+        if told.len() == TOLD {
+            told.pop_front();
+        }
+        tracing::info!(%server, %service, %reason, "not connected to a server");
+        told.push_back(reason.clone());
+        hub.inbox.push(Inbound::Unreachable { service, server, reason });
     }
 }
 
@@ -103,7 +126,6 @@ impl Dial {
 pub(crate) async fn keep(hub: Rc<Hub>, dial: Rc<Dial>) {
     let began = Instant::now();
     let mut backoff = Backoff::new();
-    let mut told = String::new();
     loop {
         let tried = Instant::now();
         dial.state.set(State::Trying);
@@ -116,7 +138,8 @@ pub(crate) async fn keep(hub: Rc<Hub>, dial: Rc<Dial>) {
                 if outcome.was_up && tried.elapsed() > Backoff::LAST {
                     backoff.reset();
                 }
-                outcome.reason
+                // Of a session that was up core knows by its end.
+                Some(outcome.reason).filter(|_| !outcome.was_up)
             }
             Err(error) => match error.kind() {
                 ErrorKind::NotFound => break,
@@ -125,27 +148,29 @@ pub(crate) async fn keep(hub: Rc<Hub>, dial: Rc<Dial>) {
                         tracing::debug!(socket = %dial.socket().display(), "removed a dead socket");
                         break;
                     }
-                    Ok(false) => error.to_string(),
-                    Err(denied) => format!("{error}, and cannot tell whether it is dead: {denied}"),
+                    Ok(false) => Some(error.to_string()),
+                    Err(denied) => {
+                        Some(format!("{error}, and cannot tell whether it is dead: {denied}"))
+                    }
                 },
                 // Its queue of connections is full, so it lives: a first look waits for it.
                 ErrorKind::WouldBlock if began.elapsed() < hub.limits.handshake => {
                     sleep(backoff.next(random())).await;
                     continue;
                 }
-                _ => error.to_string(),
+                _ => Some(error.to_string()),
             },
         };
         if hub.is_closing() || dial.state.get() == State::Over {
             break;
         }
         dial.state.set(State::Waiting);
-        dial.looks.take();
-        if told != trouble {
-            let (server, service) = (&dial.server, &dial.service);
-            tracing::info!(%server, %service, %trouble, "not connected to a server");
-            told = trouble;
+        let looks = dial.looks.take();
+        if let Some(trouble) = trouble {
+            dial.complain(&hub, trouble);
         }
+        // After that, so that whoever waits for the look knows it.
+        drop(looks);
         tokio::select! {
             () = sleep(backoff.next(random())) => {}
             () = dial.again.notified() => backoff.reset(),

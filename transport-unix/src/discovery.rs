@@ -15,7 +15,7 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use compact_str::CompactString;
-use farcall_core::transport::{Inbound, Watch};
+use farcall_core::transport::{Inbound, LinkError, Watch};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -63,6 +63,7 @@ impl Discovery {
 pub(crate) struct FirstLook {
     hub: Weak<Hub>,
     watch: Watch,
+    failed: RefCell<Option<LinkError>>,
 }
 
 impl FirstLook {
@@ -77,7 +78,8 @@ impl FirstLook {
 impl Drop for FirstLook {
     fn drop(&mut self) {
         if let Some(hub) = self.hub.upgrade().filter(|hub| !hub.is_closing()) {
-            hub.inbox.push(Inbound::Watching(self.watch.clone()));
+            let result = self.failed.take().map_or(Ok(()), Err);
+            hub.inbox.push(Inbound::Watching { watch: self.watch.clone(), result });
         }
     }
 }
@@ -88,8 +90,8 @@ pub(crate) fn watch(hub: &Rc<Hub>, watch: Watch) {
     match &watch {
         Watch::Service(service) => {
             if let Err(error) = hub.paths.service(service) {
-                tracing::warn!(%error, "no server can be of this name");
-                return hub.inbox.push(Inbound::Watching(watch));
+                let result = Err(LinkError::new(error.to_string()));
+                return hub.inbox.push(Inbound::Watching { watch, result });
             }
             discovery.services.borrow_mut().insert(service.clone());
         }
@@ -116,7 +118,10 @@ async fn run(hub: Rc<Hub>) {
             .fresh
             .take()
             .into_iter()
-            .map(|watch| Rc::new(FirstLook { hub: Rc::downgrade(&hub), watch }))
+            .map(|watch| {
+                let (hub, failed) = (Rc::downgrade(&hub), RefCell::default());
+                Rc::new(FirstLook { hub, watch, failed })
+            })
             .collect();
         look(&hub, &mut folders, &looks);
     }
@@ -126,16 +131,21 @@ async fn run(hub: Rc<Hub>) {
 fn look(hub: &Rc<Hub>, folders: &mut Folders, looks: &[Rc<FirstLook>]) {
     let mut services = hub.discovery.services.borrow().clone();
     if hub.discovery.everything.get() {
-        for name in folders.list(hub, hub.paths.namespace()) {
-            if let Some(service) = name.to_str().filter(|name| paths::is_service(name)) {
+        let listed = folders.list(hub, hub.paths.namespace());
+        for name in or_tell(hub, listed, looks, Watch::Everything) {
+            if let Some(service) = name.to_str().filter(|name| paths::is_service(name))
+                && hub.paths.namespace().join(service).is_dir()
+            {
                 services.insert(service.into());
             }
         }
     }
     for service in services {
         let Ok(folder) = hub.paths.service(&service) else { continue };
+        let listed = folders.list(hub, &folder);
+        let names = or_tell(hub, listed, looks, Watch::Service(service.clone()));
         let looks = || looks.iter().filter(|look| look.is_for(&service)).cloned().collect();
-        for name in folders.list(hub, &folder) {
+        for name in names {
             if let Some(server) = paths::server_id(&name)
                 && let Ok(paths) = hub.paths.server(&service, server)
                 && is_socket(&paths.socket)
@@ -144,6 +154,24 @@ fn look(hub: &Rc<Hub>, folders: &mut Folders, looks: &[Rc<FirstLook>]) {
             }
         }
     }
+}
+
+/// What was listed. If that failed, whoever watches just this is told: by the first look, or at once
+/// if it fails only now.
+fn or_tell(hub: &Hub, listed: Listed, looks: &[Rc<FirstLook>], watch: Watch) -> Vec<OsString> {
+    let Failed { error, is_new } = match listed {
+        Ok(names) => return names,
+        Err(failed) => failed,
+    };
+    let mut fresh = looks.iter().filter(|look| look.watch == watch).peekable();
+    if fresh.peek().is_none() && is_new {
+        hub.inbox.push(Inbound::Watching { watch, result: Err(error) });
+        return Vec::new();
+    }
+    for look in fresh {
+        look.failed.replace(Some(error.clone()));
+    }
+    Vec::new()
 }
 
 fn found(
@@ -167,6 +195,16 @@ fn is_socket(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
 }
 
+/// The names of the files in a folder.
+type Listed = Result<Vec<OsString>, Failed>;
+
+/// Why a folder cannot be listed.
+struct Failed {
+    error: LinkError,
+    /// It was not so when it was tried last.
+    is_new: bool,
+}
+
 /// The folders that are looked through.
 struct Folders {
     /// `None`: nobody tells of changes.
@@ -188,7 +226,7 @@ impl Folders {
 
     /// Names of the files in a folder, which is made and watched first: what appears after this is
     /// told of.
-    fn list(&mut self, hub: &Hub, folder: &Path) -> Vec<OsString> {
+    fn list(&mut self, hub: &Hub, folder: &Path) -> Listed {
         let made = folder::ensure_within(hub.paths.socket_dir(), folder, &hub.allow);
         let listed = made.map_err(io::Error::other).and_then(|()| {
             self.watch(folder)?;
@@ -197,11 +235,12 @@ impl Folders {
         match listed {
             Ok(files) => {
                 self.complained.remove(folder);
-                files.filter_map(|file| Some(file.ok()?.file_name())).collect()
+                Ok(files.filter_map(|file| Some(file.ok()?.file_name())).collect())
             }
             Err(error) => {
-                self.complain(folder, &error);
-                Vec::new()
+                let is_new = self.complain(folder, &error);
+                let error = LinkError::new(format!("cannot look for servers: {error}"));
+                Err(Failed { error, is_new })
             }
         }
     }
@@ -218,10 +257,13 @@ impl Folders {
         Ok(())
     }
 
-    fn complain(&mut self, folder: &Path, error: &dyn fmt::Display) {
-        if self.complained.insert(folder.to_owned()) {
+    /// Whether this was not said before.
+    fn complain(&mut self, folder: &Path, error: &dyn fmt::Display) -> bool {
+        let is_new = self.complained.insert(folder.to_owned());
+        if is_new {
             tracing::warn!(folder = %folder.display(), %error, "cannot look for servers");
         }
+        is_new
     }
 }
 

@@ -15,12 +15,21 @@ pub(crate) struct Cut {
     pub(crate) missing: usize,
     /// The length of the last frame of which the length is known.
     pub(crate) last: usize,
-    /// The length that the frame after the whole ones claims, if it is over the limit.
-    pub(crate) too_long: Option<usize>,
+    /// The length that the frame after the whole ones claims, if it is over the limit, and that limit.
+    pub(crate) too_long: Option<(usize, usize)>,
+}
+
+/// The lengths that frames may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FrameLimits {
+    /// The next one.
+    pub(crate) first: usize,
+    /// Those after it.
+    pub(crate) rest: usize,
 }
 
 /// Finds the whole frames in what was read.
-pub(crate) fn cut(buffer: &[u8], limit: usize) -> Cut {
+pub(crate) fn cut(buffer: &[u8], limits: FrameLimits) -> Cut {
     let mut cut = Cut::default();
     loop {
         let rest = &buffer[cut.whole..];
@@ -29,8 +38,9 @@ pub(crate) fn cut(buffer: &[u8], limit: usize) -> Cut {
             return cut;
         };
         let len = u32::from_be_bytes(*prefix) as usize;
+        let limit = if cut.whole == 0 { limits.first } else { limits.rest };
         if len > limit {
-            cut.too_long = Some(len);
+            cut.too_long = Some((len, limit));
             return cut;
         }
         cut.last = len;
@@ -74,7 +84,7 @@ impl Iterator for Frames {
 mod tests {
     use super::*;
 
-    const LIMIT: usize = 100;
+    const LIMIT: FrameLimits = FrameLimits { first: 100, rest: 100 };
 
     fn frames(bytes: &'static [u8]) -> Vec<Bytes> {
         Frames::new(Bytes::from_static(bytes)).collect()
@@ -114,9 +124,17 @@ mod tests {
     #[test]
     fn a_length_over_the_limit_is_named_and_what_came_before_is_kept() {
         let cut = cut(b"\0\0\0\x01a\xff\xff\xff\xff", LIMIT);
-        assert_eq!((cut.whole, cut.too_long), (5, Some(0xffff_ffff)));
+        assert_eq!((cut.whole, cut.too_long), (5, Some((0xffff_ffff, 100))));
         assert_eq!(super::cut(b"\0\0\0\x64", LIMIT).too_long, None);
-        assert_eq!(super::cut(b"\0\0\0\x65", LIMIT).too_long, Some(101));
+        assert_eq!(super::cut(b"\0\0\0\x65", LIMIT).too_long, Some((101, 100)));
+    }
+
+    #[test]
+    fn the_first_frame_has_a_limit_of_its_own() {
+        let limits = FrameLimits { first: 1, rest: 2 };
+        assert_eq!(cut(b"\0\0\0\x02", limits).too_long, Some((2, 1)));
+        assert_eq!(cut(b"\0\0\0\x01a\0\0\0\x02", limits).too_long, None);
+        assert_eq!(cut(b"\0\0\0\x01a\0\0\0\x03", limits).too_long, Some((3, 2)));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use compact_str::CompactString;
 use farcall_core::transport::{Address, Attachment, Inbound, LinkLimits, PeerId, ServeError};
-use farcall_core::wire::{Announcement, Frame, Hello, ServerState};
+use farcall_core::wire::{Announcement, Frame, Hello, PARTS, ServerState};
 use foldhash::{HashMap, HashMapExt};
 
 use crate::buffers::Buffers;
@@ -49,7 +49,8 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    pub(crate) fn start(at: Attachment, paths: Paths, allow: Allow) -> Rc<Self> {
+    pub(crate) fn start(mut at: Attachment, paths: Paths, allow: Allow) -> Rc<Self> {
+        at.hello.add(PARTS);
         let hub = Rc::new(Hub {
             hello: at.hello,
             limits: at.limits,

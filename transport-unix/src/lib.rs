@@ -20,7 +20,9 @@
 //!   this identity, or by the first client that finds it dead.
 //! - Only this user can connect, unless `allow_uids` names others; root always can. The operating
 //!   system vouches for who a peer is, and its user is checked before anything is read from it.
-//! - A frame comes back as *not written* only if no byte of it was given to the operating system.
+//! - A frame comes back as *not written* only if no byte of it was given to the operating system, or
+//!   not the last part of it.
+//! - A small frame waits for no more of a large one than a part of 128 KiB, and what the socket holds.
 //!
 //! It does not promise anything between machines: a folder on a network file system carries
 //! neither sockets nor reliable locks.
@@ -33,7 +35,7 @@
 //! # Where things are
 //! - `hub` is what everything of one link shares, and `link` its sink and stream as core sees them.
 //! - `session` is one connection: `framing` and `outgoing` hold what was read and is to be written,
-//!   as pure code; `reader` reads, `stall` finds those that have stopped midway.
+//!   as pure code; `lanes` those that go out in parts; `reader` reads, `stall` finds those that have stopped midway.
 //! - `listener` starts a `server` and accepts its connections; `lock` makes it the only one.
 //! - `discovery` looks through folders when the `watcher` has news, and starts a `dial` for each
 //!   socket, which connects and, after a `backoff`, connects again.
@@ -49,6 +51,7 @@ mod folder;
 mod framing;
 mod hub;
 mod inbox;
+mod lanes;
 mod link;
 mod listener;
 mod lock;

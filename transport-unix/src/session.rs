@@ -15,18 +15,26 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::{self, IoSlice, Write};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use farcall_core::transport::{Address, Credentials, Inbound, PeerId};
-use farcall_core::wire::{Announcement, Frame, Hello, ServerState, Towards};
+use farcall_core::wire::{
+    Announcement, Assembler, FRAME_OVERHEAD, Frame, Hello, PARTS, PartError, PartHead, ServerState,
+    Towards, WireError,
+};
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use crate::dial::Dial;
+use crate::framing::FrameLimits;
 use crate::hub::Hub;
+use crate::lanes::Watch;
 use crate::outgoing::{Full, Lost, Outgoing};
 use crate::reader::{Batch, Reader};
 use crate::server::Server;
@@ -39,6 +47,8 @@ const SLICES: usize = 64;
 const WRITE_FROM: usize = 64 * 1024;
 /// How much is written to one peer before others have their turn.
 const TURN: usize = 1024 * 1024;
+/// After this part of the time for a handshake a server is slow: a quarter of a second of five.
+const SLOW: u32 = 20;
 
 /// Which side of a session this node is on.
 #[derive(Clone, Debug)]
@@ -76,6 +86,10 @@ pub(crate) struct Session {
     task: RefCell<Option<Waker>>,
     /// The tick when the frame began that has not come wholly.
     half_since: Cell<Option<u64>>,
+    /// Messages that come in parts, if both sides take them.
+    assembler: RefCell<Option<Assembler>>,
+    /// The oldest message of which parts have come and not all, and the tick when it became that.
+    half_message: Cell<Option<(u64, u64)>>,
     /// The tick when the socket last took something, or when it began not to.
     taken_at: Cell<u64>,
 }
@@ -184,6 +198,8 @@ impl Session {
             end: RefCell::default(),
             task: RefCell::default(),
             half_since: Cell::new(None),
+            assembler: RefCell::default(),
+            half_message: Cell::new(None),
             taken_at: Cell::new(0),
         }
     }
@@ -208,6 +224,15 @@ impl Session {
         let is_call = matches!(frame, Frame::Call(_) | Frame::Query { .. });
         let max = hub.limits.max_peer_bytes;
         let mut outgoing = self.outgoing.borrow_mut();
+        if let Frame::Cancel { id } = frame
+            && let Some(given_up) = outgoing.give_up(*id)
+        {
+            hub.queue(given_up.queued);
+            hub.unqueue(given_up.freed);
+            if given_up.is_unheard {
+                return Ok(());
+            }
+        }
         let limit = match is_call {
             // Whatever its length, one frame may always wait.
             _ if outgoing.is_empty() => usize::MAX,
@@ -216,7 +241,8 @@ impl Session {
             true => max - max / 8,
             false => max,
         };
-        let watch = frame.call_id().filter(|_| is_call || confirm).map(|id| (id, confirm));
+        let watch = frame.call_id().filter(|_| is_call || confirm);
+        let watch = watch.map(|id| Watch { id, confirm });
         outgoing.lend(|| hub.buffers.take_for_writing());
         let len = outgoing.push(frame, watch, limit)?;
         hub.queue(len);
@@ -247,6 +273,7 @@ impl Session {
                 self.wake_task();
                 return;
             }
+            hub.queue(outgoing.refill());
             let written = match outgoing.one_slice() {
                 Some(bytes) => socket.try_write(bytes),
                 None => {
@@ -336,16 +363,21 @@ impl Session {
     /// Ends the session if it stalls; answers whether something waits that may become a stall.
     pub(crate) fn check_stall(&self, ticks: &Ticks, stall: Duration) -> bool {
         let half = self.half_since.get();
+        let message = self.half_message.get().map(|(_, since)| since);
         let untaken = self.blocked.get() || self.is_broken.get();
         let untaken = untaken.then(|| self.taken_at.get());
         if half.is_some_and(|since| ticks.is_over(since)) {
             self.throw(End::rejected(format!("it left a frame unfinished for {stall:?}")));
+        } else if message.is_some_and(|since| ticks.is_over(since)) {
+            self.throw(End::rejected(format!(
+                "it left a frame that it sends in parts unfinished for {stall:?}"
+            )));
         } else if untaken.is_some_and(|since| ticks.is_over(since)) {
             self.throw(End::rejected(format!(
                 "it read nothing of what is sent to it for {stall:?}"
             )));
         }
-        half.is_some() || untaken.is_some()
+        half.is_some() || message.is_some() || untaken.is_some()
     }
 
     /// Closes the socket at once, for a link that nobody drives any longer.
@@ -369,8 +401,7 @@ impl Session {
 
     async fn live(&self, hub: &Hub, mut reader: Reader) -> End {
         self.send_now(hub, &Frame::Hello(Box::new(hub.hello.clone())));
-        let up = poll_fn(|cx| self.poll(hub, &mut reader, cx));
-        match timeout(hub.limits.handshake, up).await {
+        match self.handshake(hub, &mut reader).await {
             Ok(Step::Up) => {}
             Ok(Step::End(end)) => return end,
             Err(_) => {
@@ -387,6 +418,20 @@ impl Session {
                 return end;
             }
         }
+    }
+
+    /// Waits until the other side is known, or it has had its time. That a server takes long is told
+    /// early: whoever lists servers does not wait for all of it.
+    async fn handshake(&self, hub: &Hub, reader: &mut Reader) -> Result<Step, Elapsed> {
+        let mut up = pin!(poll_fn(|cx| self.poll(hub, reader, cx)));
+        let all = hub.limits.handshake;
+        let Side::Client(dial) = &self.side else { return timeout(all, up).await };
+        let some = all / SLOW;
+        if let Ok(step) = timeout(some, &mut up).await {
+            return Ok(step);
+        }
+        dial.complain(hub, format!("it has said no hello within {some:?}"));
+        timeout(all - some, up).await
     }
 
     fn poll(&self, hub: &Hub, reader: &mut Reader, cx: &mut Context<'_>) -> Poll<Step> {
@@ -410,8 +455,10 @@ impl Session {
             if hub.inbox.poll_room(cx).is_pending() {
                 // It is us who do not read: the peer cannot finish its frame.
                 self.half_since.set(None);
+                self.half_message.set(None);
                 return Poll::Pending;
             }
+            self.note_half_message(hub);
             if reader.is_midway() && self.half_since.get().is_none() {
                 self.half_since.set(Some(hub.ticks.start()));
             }
@@ -453,8 +500,13 @@ impl Session {
         reader: &mut Reader,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Step>> {
-        let limit = hub.limits.max_frame_bytes;
-        let batch = match ready!(reader.poll_read(&hub.buffers, limit, cx)) {
+        let rest = hub.limits.max_frame_bytes;
+        // Nobody has said who they are by half a hello: it may not take much.
+        let is_hello = self.phase.get() == Phase::Greeting;
+        let first = if is_hello { rest.min(FRAME_OVERHEAD) } else { rest };
+        let limits = FrameLimits { first, rest };
+        let read = reader.poll_read(&hub.buffers, limits, self.assembler.borrow_mut().as_mut(), cx);
+        let batch = match ready!(read) {
             Ok(Some(batch)) => batch,
             Ok(None) if reader.is_midway() => return ended("it closed in the middle of a frame"),
             Ok(None) => return ended("it closed the connection"),
@@ -465,13 +517,24 @@ impl Session {
         for bytes in batch.frames {
             let taken = match Frame::decode(bytes) {
                 Ok(frame) => self.take(hub, frame),
-                Err(error) => Err(End::rejected(format!("it sent garbage: {error}"))),
+                Err(error) => Err(garbage(error)),
             };
             if let Err(end) = taken {
                 return Poll::Ready(Some(Step::End(end)));
             }
         }
-        if let Some(len) = batch.too_long {
+        if let Some(bytes) = batch.message
+            && let Err(end) = self.take_whole(hub, bytes)
+        {
+            return Poll::Ready(Some(Step::End(end)));
+        }
+        // Before the server has announced itself, parts are no more welcome than anything else.
+        let mut assembler = self.assembler.borrow_mut();
+        let assembler = assembler.as_mut().filter(|_| self.phase.get() == Phase::Up);
+        if let Err(error) = reader.prepare(&hub.buffers, assembler) {
+            return Poll::Ready(Some(Step::End(wrong_part(error))));
+        }
+        if let Some((len, limit)) = batch.too_long {
             let reason = format!("it sent a frame of {len} bytes, and the limit is {limit}");
             return Poll::Ready(Some(Step::End(End::rejected(reason))));
         }
@@ -483,6 +546,24 @@ impl Session {
             self.half_since.set(None);
         } else if batch.has_frames || self.half_since.get().is_none() {
             self.half_since.set(Some(hub.ticks.start()));
+        }
+    }
+
+    /// Takes note of how long the oldest message has been on its way.
+    fn note_half_message(&self, hub: &Hub) {
+        let oldest = self.assembler.borrow().as_ref().and_then(Assembler::oldest);
+        let known = self.half_message.get();
+        if oldest != known.map(|(message, _)| message) {
+            self.half_message.set(oldest.map(|message| (message, hub.ticks.start())));
+        }
+    }
+
+    /// Takes in a frame that has come in parts.
+    fn take_whole(&self, hub: &Hub, bytes: Bytes) -> Result<(), End> {
+        match Frame::decode(bytes) {
+            Ok(Frame::Part { .. }) => Err(End::rejected("it sent parts of a part")),
+            Ok(frame) => self.take(hub, frame),
+            Err(error) => Err(garbage(error)),
         }
     }
 
@@ -508,7 +589,19 @@ impl Session {
             (Phase::Meeting, Frame::Announce(it)) => self.meet(hub, *it),
             (Phase::Meeting, _) => Err(End::rejected("it did not announce itself after hello")),
             (_, Frame::Hello(_)) => Err(End::rejected("it said hello twice")),
-            (_, Frame::Part { .. }) => Err(End::rejected("it sent a part, which was not agreed")),
+            (_, Frame::Part { message, last, bytes }) => {
+                let whole = match &mut *self.assembler.borrow_mut() {
+                    Some(assembler) => {
+                        let part = PartHead { message, last, len: bytes.len() };
+                        let buffer = |room| hub.buffers.take_for_message(room);
+                        let place = assembler.admit(part, buffer).map_err(wrong_part)?;
+                        place.extend_from_slice(&bytes);
+                        assembler.finish(part)
+                    }
+                    None => return Err(End::rejected("it sent a part, which was not agreed")),
+                };
+                whole.map_or(Ok(()), |whole| self.take_whole(hub, hub.buffers.freeze(whole)))
+            }
             (_, Frame::Ping { nonce }) => {
                 self.send_now(hub, &Frame::Pong { nonce });
                 Ok(())
@@ -530,6 +623,11 @@ impl Session {
 
     fn greet(&self, hub: &Hub, hello: Hello) -> Result<(), End> {
         hub.hello.agrees_with(&hello).map_err(End::rejected)?;
+        if hub.hello.has(PARTS) && hello.has(PARTS) {
+            let theirs = usize::try_from(hello.max_message_bytes).unwrap_or(usize::MAX);
+            self.outgoing.borrow_mut().cut_large(theirs.saturating_add(FRAME_OVERHEAD));
+            *self.assembler.borrow_mut() = Some(Assembler::new(hub.limits.max_frame_bytes));
+        }
         match &self.side {
             Side::Server(server) => {
                 self.up(hub, hello);
@@ -613,6 +711,8 @@ impl Session {
             hub.inbox.push(down);
         }
         self.half_since.set(None);
+        self.half_message.set(None);
+        self.assembler.take();
         self.blocked.set(false);
         self.socket.take();
     }
@@ -652,6 +752,14 @@ pub(crate) fn who(it: &Credentials) -> String {
 
 fn goodbye(reason: &str, clean: bool) -> Frame {
     Frame::Goodbye { reason: reason.into(), clean }
+}
+
+fn garbage(error: WireError) -> End {
+    End::rejected(format!("it sent garbage: {error}"))
+}
+
+fn wrong_part(error: PartError) -> End {
+    End::rejected(format!("it sent {error}"))
 }
 
 fn ended(reason: impl Into<String>) -> Poll<Option<Step>> {

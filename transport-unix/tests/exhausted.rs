@@ -6,6 +6,7 @@ mod node;
 
 use std::fs::File;
 
+use farcall_core::transport::Watch;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::tempdir;
 
@@ -30,7 +31,8 @@ fn a_process_without_free_descriptors_goes_on_once_there_are_some() {
         // It has no place for a watcher, and none to look into the folder.
         let mut late = Node::open(dir.path()).await;
         let taken = exhaust();
-        late.watch("calc").await;
+        let watched = late.try_watch_for(Watch::Service("calc".into())).await;
+        assert!(watched.unwrap_err().to_string().contains("open files"));
         assert!(late.so_far().await.is_empty());
         // One more, so that it can connect and the server cannot accept.
         let mut taken = taken.into_iter();

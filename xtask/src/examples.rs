@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use crate::steps::{cargo, root, step};
 
 /// Examples that end by themselves.
-const ALONE: &[&str] = &["quickstart"];
+const ALONE: &[&str] = &["quickstart", "observability", "interceptors"];
 
 /// Examples that are run together: a server, and a client of it.
 const PAIRS: &[(&str, &str)] = &[("calc_server", "calc_client")];

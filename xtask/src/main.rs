@@ -1,10 +1,12 @@
 //! The chores of this repository.
 //!
 //!     cargo xtask test     everything that must hold before a change lands
+//!     cargo xtask matrix   runs the contract and writes its outcomes into docs/SEMANTICS.md
 //!
 //! It needs nothing but cargo: what else the steps use is found or installed first, and named.
 
 mod examples;
+mod matrix;
 mod steps;
 
 use std::process::ExitCode;
@@ -13,7 +15,9 @@ const HELP: &str = "\
 usage: cargo xtask COMMAND
 
   test    finds or installs what the tests need, then runs formatting, clippy, all tests,
-          doc tests, every example, and the documentation, each with warnings denied
+          doc tests, every example, and the documentation, each with warnings denied;
+          the outcomes of the contract are compared with the matrix in docs/SEMANTICS.md
+  matrix  runs the contract on every transport and writes that matrix
   help    this
 ";
 
@@ -22,6 +26,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words[..] {
         ["test"] => steps::test(),
+        ["matrix"] => matrix::run_and_write(),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             Ok(())

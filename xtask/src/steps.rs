@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::examples;
+use crate::matrix::Results;
 
 /// Everything that must hold before a change lands.
 pub(crate) fn test() -> Result<(), String> {
@@ -17,7 +18,11 @@ pub(crate) fn test() -> Result<(), String> {
         "without default features",
         cargo(&["check", "--package", "farcall", "--no-default-features"]),
     )?;
-    step("tests", cargo(&["test", "--workspace", "--all-targets"]))?;
+    let results = Results::new()?;
+    let mut tests = cargo(&["test", "--workspace", "--all-targets"]);
+    results.of(&mut tests);
+    step("tests", tests)?;
+    results.compare()?;
     step("tests in the documentation", cargo(&["test", "--workspace", "--doc"]))?;
     examples::run()?;
     let mut docs = cargo(&["doc", "--workspace", "--no-deps"]);

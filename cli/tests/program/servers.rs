@@ -175,6 +175,20 @@ fn ctrl_c_cancels_the_call() {
 }
 
 #[test]
+fn a_folder_that_cannot_be_trusted_is_named() {
+    let program = Program::new("");
+    let _server = Server::start(&program.sockets(), &[]);
+    let folder = program.sockets().join("default/calc");
+    let writable = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    std::fs::set_permissions(folder, writable).unwrap();
+    has(&program.run(&["list", "calc"]).failure(2), "cannot look for servers");
+    let outcome = program.run(&["list"]);
+    has(&outcome.notes, "calc: cannot look for servers");
+    has(&outcome.notes, "chmod go-w");
+    assert_eq!((outcome.status, &*outcome.answers), (0, ""));
+}
+
+#[test]
 fn a_server_that_hangs_does_not_hide_the_others() {
     let program = Program::new("");
     let hanging = ServerProcess::start(&program.sockets());
@@ -187,5 +201,10 @@ fn a_server_that_hangs_does_not_hide_the_others() {
     assert_eq!((outcome.status, &list["complete"]), (0, &false.into()), "{list}");
     let well = list["servers"].as_array().unwrap().iter().find(|it| it["server"] == "well");
     assert_eq!(well.unwrap()["state"], "ready");
+    let id = String::from_utf8(id).unwrap();
+    has(
+        &program.run(&["list"]).notes,
+        &format!("calc {} is unresponsive: it has said no hello", id.trim()),
+    );
     assert_eq!(program.run(&["call", "calc", "add", "1", "2"]).answer(), "3\n");
 }

@@ -9,14 +9,16 @@ use tokio::sync::{broadcast, oneshot};
 
 use super::compatibility::Question;
 use super::pending::{Bounds, Counters, Pending};
-use super::{NewCall, Reply, Submission, Submissions, Target};
+use super::request::Streams;
+use super::{NewCall, Reply, ReplyTo, Submission, Submissions, Target};
 use crate::event::{Event, ServerInfo};
 use crate::node::Outlet;
+use crate::observe::LinkMeters;
 use crate::params::encode_dynamic;
 use crate::queue::Batches;
-use crate::transport::{Address, Outbound, PeerId, Watch};
+use crate::transport::{Address, LinkError, Outbound, PeerId, Watch};
 use crate::value;
-use crate::wire::{CallId, Failure, Frame, Headers, Hello, Reason};
+use crate::wire::{CallId, Failure, Frame, Headers, Hello, Reason, StreamId};
 
 /// Sees calls through: one per node.
 pub(crate) struct ClientActor {
@@ -27,10 +29,11 @@ pub(crate) struct ClientActor {
     /// The way for questions of its own.
     own: Submissions,
     timer: Timer,
-    listings: Vec<(Watch, oneshot::Sender<Vec<ServerInfo>>)>,
+    listings: Vec<(Watch, oneshot::Sender<Listed>)>,
     /// What the transport was asked by a listing, and what it has answered.
     asked: HashSet<Watch>,
     watching: HashSet<Watch>,
+    meters: LinkMeters,
 }
 
 /// The one timer, armed for the earliest deadline.
@@ -51,16 +54,17 @@ pub(crate) enum ClientInbound {
     Undelivered { to: Address, id: CallId, reason: String, written: bool },
     PeerUp(PeerId, Box<Hello>),
     PeerDown { peer: PeerId, reason: String, clean: bool },
-    Watching(Watch),
+    Watching(Watch, Result<(), LinkError>),
+    Unreachable { service: CompactString, server: CompactString, reason: String },
 }
 
 /// Asks for the servers of a service, or of all, once the transport has had its first look.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub(crate) struct Listing(
-    pub(crate) Option<CompactString>,
-    pub(crate) oneshot::Sender<Vec<ServerInfo>>,
-);
+pub(crate) struct Listing(pub(crate) Option<CompactString>, pub(crate) oneshot::Sender<Listed>);
+
+/// The servers, or why none can be looked for.
+pub(crate) type Listed = Result<Vec<ServerInfo>, LinkError>;
 
 /// A server has said what it offers, or not.
 #[derive(Debug, Message)]
@@ -100,13 +104,16 @@ impl ClientActor {
             listings: Vec::new(),
             asked: HashSet::new(),
             watching: HashSet::new(),
+            meters: LinkMeters::default(),
         }
     }
 
     /// Does what the pure part decided in this turn.
     fn settle(&mut self, ctx: &mut Context<Self>) {
         self.out.send(&mut self.pending.out);
+        self.meters.counted(self.pending.counters);
         for event in self.pending.events.drain(..) {
+            self.meters.happened(&event);
             // No receiver is no fault: events are for those who ask.
             let _ = self.events.send(event);
         }
@@ -137,7 +144,7 @@ impl ClientActor {
         let (reply, answer) = oneshot::channel();
         let params = encode_dynamic(&(&*question.service,)).unwrap_or_default();
         let asked = self.own.call(NewCall {
-            target: Target::Core(question.peer),
+            target: Target::Core(question.peer.into()),
             service: "farcall".into(),
             method: "describe".into(),
             params,
@@ -147,8 +154,9 @@ impl ClientActor {
             timeout: DESCRIBE,
             inherited: None,
             wait_for_server: Duration::ZERO,
+            streams: Streams::default(),
             expects: None,
-            reply,
+            reply: ReplyTo::Once(reply),
         });
         if asked.is_err() {
             // The node is closing, and all calls end.
@@ -169,9 +177,15 @@ impl ClientActor {
             ClientInbound::Frame(from, frame) => match frame {
                 Frame::Answer { id, value } => pending.answered(from, id, value, now),
                 Frame::Failure { id, failure } => pending.failed(from, id, *failure, now),
-                Frame::Started { id, .. } => pending.started(from, id),
+                Frame::Started { id, credit } => pending.begun(from, id, credit),
+                Frame::Item { id, value, .. } => pending.item(from, id, value),
+                Frame::End { id, failure, .. } => {
+                    pending.ended(from, id, failure.map(|failure| *failure), now);
+                }
+                Frame::Credit { id, stream, bytes } => pending.granted(from, id, stream, bytes),
+                Frame::Stop { id, stream } => pending.stopped(from, id, stream),
                 Frame::Announce(it) => pending.announced(from, *it, now),
-                // Streams and tasks are asked for by the caller; nobody here has.
+                // Tasks are asked for by the caller; nobody here has.
                 _ => pending.counters.stray_frames += 1,
             },
             ClientInbound::HandedOver(id) => pending.handed_over(id, now),
@@ -179,7 +193,7 @@ impl ClientActor {
                 pending.undelivered(id, &to, &reason, written, now);
             }
             ClientInbound::PeerUp(peer, hello) => {
-                pending.peer_up(peer, hello.max_message_bytes);
+                pending.peer_up(peer, hello.node, hello.max_message_bytes);
                 let (identity, node) = (hello.identity, hello.node);
                 pending.events.push(Event::PeerUp { peer, identity, node });
             }
@@ -187,11 +201,23 @@ impl ClientActor {
                 pending.peer_down(peer, &reason, clean, now);
                 pending.events.push(Event::PeerDown { peer, reason });
             }
-            ClientInbound::Watching(watch) => {
-                self.watching.insert(watch.clone());
-                for (_, reply) in self.listings.extract_if(.., |(of, _)| *of == watch) {
-                    let _ = reply.send(self.pending.routes.list(name(&watch)));
+            ClientInbound::Watching(watch, result) => {
+                let service = name(&watch);
+                match &result {
+                    Ok(()) => drop(self.watching.insert(watch.clone())),
+                    Err(error) => {
+                        // The next listing asks again.
+                        self.asked.remove(&watch);
+                        let (service, reason) = (service.cloned(), error.to_string());
+                        pending.events.push(Event::WatchFailed { service, reason });
+                    }
                 }
+                for (_, reply) in self.listings.extract_if(.., |(of, _)| *of == watch) {
+                    let _ = reply.send(result.clone().map(|()| pending.routes.list(service)));
+                }
+            }
+            ClientInbound::Unreachable { service, server, reason } => {
+                pending.events.push(Event::ServerUnreachable { service, server, reason });
             }
         }
     }
@@ -221,6 +247,16 @@ impl StreamHandler<Vec<Submission>> for ClientActor {
             match submission {
                 Submission::Call(id, call) => self.pending.submit(id, call, now),
                 Submission::Cancel(id) => self.pending.cancel(id, now),
+                Submission::Item(id, stream, value) => {
+                    self.pending.send_stream(id, Frame::Item { id, stream, value });
+                }
+                Submission::End(id, stream) => {
+                    self.pending.send_stream(id, Frame::End { id, stream, failure: None });
+                }
+                Submission::Credit(id, bytes) => {
+                    let stream = StreamId::RESULT;
+                    self.pending.send_stream(id, Frame::Credit { id, stream, bytes });
+                }
             }
         }
         self.settle(ctx);
@@ -251,7 +287,7 @@ impl Handler<Listing> for ClientActor {
             None => Watch::Everything,
         };
         if self.watching.contains(&watch) {
-            let _ = reply.send(self.pending.routes.list(name(&watch)));
+            let _ = reply.send(Ok(self.pending.routes.list(name(&watch))));
             return;
         }
         match &watch {

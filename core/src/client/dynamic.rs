@@ -1,16 +1,19 @@
 //! Calls by name, without a trait.
 
 use compact_str::CompactString;
+use futures::future::join_all;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Call, Ending, Method, Target};
+use super::{Call, Ending, Method, StreamCall, Target};
 use crate::error::MethodError;
+use crate::event::ServerInfo;
 use crate::node::Node;
 use crate::params::{ParamsWriter, encode_dynamic};
+use crate::peer::PeerAddress;
 use crate::schema::ServiceSchema;
-use crate::transport::PeerId;
 use crate::value::{self, ValueError};
+use crate::wire::ServerState;
 
 /// Calls a service by the names of its methods; what typed clients are made of.
 ///
@@ -40,8 +43,41 @@ impl Client {
 
     /// The same, but at one peer only.
     #[must_use]
-    pub fn at(&self, peer: PeerId) -> Self {
-        Client { target: Target::Peer(peer), ..self.clone() }
+    pub fn at(&self, peer: impl Into<PeerAddress>) -> Self {
+        Client { target: Target::Peer(peer.into()), ..self.clone() }
+    }
+
+    /// Makes a call to every server of the service that is live now, all at the same time, and gives
+    /// one outcome for each. `call` gets a client of one server; a typed client is made from it.
+    ///
+    /// ```no_run
+    /// # async fn example(node: farcall_core::Node) -> farcall_core::Result<()> {
+    /// let cache = node.client("cache");
+    /// for (server, outcome) in cache.every(|cache| cache.call::<()>("forget", ("a key",))).await? {
+    ///     if let Err(error) = outcome {
+    ///         eprintln!("{}: {error}", server.server);
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// A server that comes later is not called; one that leaves meanwhile gives a failure. None at
+    /// all is an empty list, after the transport's first look.
+    ///
+    /// # Errors
+    /// The node is closed.
+    ///
+    /// # Cancellation
+    /// Dropping the future cancels those calls that have no outcome yet.
+    pub async fn every<F: Future>(
+        &self,
+        call: impl Fn(Client) -> F,
+    ) -> crate::Result<Vec<(ServerInfo, F::Output)>> {
+        let mut servers = self.node.servers(self.service.clone()).await?;
+        servers.retain(|server| server.state == ServerState::Ready);
+        let calls = servers.iter().map(|server| call(self.at(server.peer)));
+        let outcomes = join_all(calls).await;
+        Ok(servers.into_iter().zip(outcomes).collect())
     }
 
     /// The same, for a typed client: its calls are compared with what each server offers.
@@ -84,6 +120,41 @@ impl Client {
         self.dynamic(method.into(), &args)
     }
 
+    /// A call of a method that gives a stream of results; an error of its own comes as
+    /// `CallError::Failed` with its text.
+    pub fn stream<T: DeserializeOwned>(
+        &self,
+        method: impl Into<CompactString>,
+        args: impl Serialize,
+    ) -> StreamCall<T> {
+        self.dynamic_stream(method.into(), &args)
+    }
+
+    /// A call of a method that gives a stream of results and has an error of its own, of type `E`.
+    pub fn try_stream<T: DeserializeOwned, E: DeserializeOwned + 'static>(
+        &self,
+        method: impl Into<CompactString>,
+        args: impl Serialize,
+    ) -> StreamCall<T, MethodError<E>> {
+        self.dynamic_stream(method.into(), &args)
+    }
+
+    fn dynamic_stream<T: DeserializeOwned, X: Ending>(
+        &self,
+        method: CompactString,
+        args: &impl Serialize,
+    ) -> StreamCall<T, X> {
+        StreamCall::new(
+            self.node.clone(),
+            self.target,
+            self.service.clone(),
+            method,
+            Method::default(),
+            encode_dynamic(args),
+            value::decode,
+        )
+    }
+
     fn dynamic<T: DeserializeOwned, X: Ending>(
         &self,
         method: CompactString,
@@ -108,6 +179,24 @@ impl Client {
         decode: fn(&[u8]) -> Result<T, ValueError>,
     ) -> Call<T, X> {
         Call::new(
+            self.node.clone(),
+            self.target,
+            self.service.clone(),
+            CompactString::const_new(method.name),
+            *method,
+            params.finish(),
+            decode,
+        )
+        .expecting(self.expects)
+    }
+    /// A call with a stream of results as typed clients make it; `decode` reads an item.
+    pub fn typed_stream<T, X: Ending>(
+        &self,
+        method: &Method,
+        params: ParamsWriter,
+        decode: fn(&[u8]) -> Result<T, ValueError>,
+    ) -> StreamCall<T, X> {
+        StreamCall::new(
             self.node.clone(),
             self.target,
             self.service.clone(),

@@ -2,19 +2,25 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use compact_str::CompactString;
 
 use super::budget::RetryBudget;
 use super::compatibility::{Compatibility, Judgement, Question, refusal};
+use super::request::Streams;
 use super::routes::{Routes, ServiceIndex};
 use super::window::Window;
-use super::{NewCall, Reply, Target};
+use super::{Arrival, NewCall, Reply, Target};
 use crate::deadlines::{Deadlines, LONGEST};
 use crate::event::Event;
+use crate::peer::PeerAddress;
 use crate::service::Descriptor;
+use crate::stream::{Allowance, cost};
 use crate::table::Table;
 use crate::transport::{Address, Outbound, PeerId, Watch};
-use crate::wire::{Announcement, CallFrame, CallId, CallOptions, Failure, Frame, Reason};
+use crate::wire::{
+    Announcement, CallFrame, CallId, CallOptions, Failure, Frame, NodeId, Reason, StreamId,
+};
 
 /// An idempotent call is started again at most this often.
 const MAX_RETRIES: u8 = 2;
@@ -29,6 +35,7 @@ const MAX_RETRIES: u8 = 2;
 ///   waiting <────────────┘ draining,   │  │  └──────────────────> ended
 ///      │ a server comes    lost and    │  │
 ///      └───────────────────idempotent──┴──┘
+///      │                   or busy (once)
 ///      │ wait_for_server, deadline, cancel
 ///      └────────────────────────────────────────────────────────> ended
 /// ```
@@ -37,8 +44,9 @@ pub(crate) struct Pending {
     calls: Window<Call>,
     deadlines: Deadlines<CallId>,
     pub(crate) routes: Routes,
-    /// Peers, and the largest payload that each of them takes.
-    peers: Table<PeerId, u64>,
+    peers: Table<PeerId, Peer>,
+    /// The youngest session with each node.
+    nodes: Table<NodeId, PeerId>,
     budget: RetryBudget,
     /// How typed clients and the servers of other versions fit together.
     pub(crate) compatibility: Compatibility,
@@ -72,6 +80,14 @@ pub struct Counters {
     pub stray_frames: u64,
 }
 
+/// One session.
+#[derive(Debug)]
+struct Peer {
+    node: NodeId,
+    /// The largest payload that it takes.
+    max_message_bytes: u64,
+}
+
 #[derive(Debug)]
 struct Call {
     new: Box<NewCall>,
@@ -81,6 +97,12 @@ struct Call {
     retries: u8,
     /// The transport has given it back once.
     bounced: bool,
+    /// A full server has refused it once.
+    refused: bool,
+    /// Items of its streams were sent or have come: it cannot begin anew elsewhere.
+    moved: bool,
+    /// What may still come of its results, if they are a stream.
+    results: Allowance,
     deadline: Instant,
 }
 
@@ -104,11 +126,15 @@ enum Choice {
 
 /// Most calls have none, and are spared the comparison of all there could be.
 fn options(new: &NewCall, retries: u8) -> Option<Box<CallOptions>> {
-    if !new.one_way && retries == 0 && new.headers.is_empty() {
+    let Streams { arguments: streams, credit } = new.streams;
+    // A handler that makes a one-way call does not wait for it.
+    let nested = new.inherited.is_some() && !new.one_way;
+    let plain = !new.one_way && !nested && retries == 0 && new.headers.is_empty();
+    if plain && streams == 0 && credit == 0 {
         return None;
     }
     let (one_way, attempt, headers) = (new.one_way, retries, new.headers.clone());
-    Some(Box::new(CallOptions { one_way, attempt, headers, ..CallOptions::default() }))
+    Some(Box::new(CallOptions { one_way, nested, attempt, headers, streams, credit, task: None }))
 }
 
 impl Call {
@@ -120,8 +146,7 @@ impl Call {
     }
 
     fn end(self, reply: Reply) {
-        // Nobody listens any more if the call was dropped; its cancel is on the way.
-        let _ = self.new.reply.send(reply);
+        self.new.reply.end(reply);
     }
 
     fn fail(self, reason: Reason, message: impl Into<String>) {
@@ -137,6 +162,7 @@ impl Pending {
             deadlines: Deadlines::new(),
             routes: Routes::default(),
             peers: Table::default(),
+            nodes: Table::default(),
             budget: RetryBudget::new(),
             compatibility: Compatibility::new(strict),
             bounds,
@@ -163,8 +189,11 @@ impl Pending {
         };
         let own = now + new.timeout.min(LONGEST);
         let deadline = new.inherited.map_or(own, |inherited| inherited.min(own));
+        let results = Allowance::new(new.streams.credit);
+        let place = Place::Queued;
+        let (retries, bounced, refused, moved) = (0, false, false, false);
         let call =
-            Call { new, service, place: Place::Queued, retries: 0, bounced: false, deadline };
+            Call { new, service, place, retries, bounced, refused, moved, results, deadline };
         let (calls, bytes) = (self.calls.len(), self.bytes + call.new.params.len());
         if calls >= self.bounds.calls || bytes > self.bounds.bytes {
             return call.fail(
@@ -188,13 +217,13 @@ impl Pending {
             return call.fail(Reason::DeadlineBeforeSending, message);
         }
         let peer = match (call.new.target, call.service) {
-            (Target::Peer(peer) | Target::Core(peer), _) => {
-                if !self.peers.contains_key(&peer) {
+            (Target::Peer(address) | Target::Core(address), _) => match self.session(address) {
+                Some(peer) => peer,
+                None => {
                     self.bytes -= call.new.params.len();
-                    return call.fail(Reason::PeerGone, format!("{peer} is not connected"));
+                    return call.fail(Reason::PeerGone, "the peer is not connected");
                 }
-                peer
-            }
+            },
             (Target::Service, Some(service)) if self.bounds.shared_queue => {
                 match self.choose(service, avoid, &call.new) {
                     // Any server takes it, this one or another.
@@ -214,12 +243,20 @@ impl Pending {
             (Target::Service, None) => unreachable!("calls of a service have its index"),
         };
         call.place = Place::With(peer);
-        let limit = self.peers.get(&peer).copied().unwrap_or(u64::MAX);
+        let limit = self.peers.get(&peer).map_or(u64::MAX, |peer| peer.max_message_bytes);
         if call.new.params.len() as u64 > limit {
             return self.too_large(call, peer, limit);
         }
         self.send(id, &call, Address::Peer(peer), now);
         self.keep(id, call);
+    }
+
+    /// The session with a peer, if there is one.
+    fn session(&self, address: PeerAddress) -> Option<PeerId> {
+        match address {
+            PeerAddress::Session(peer) => self.peers.contains_key(&peer).then_some(peer),
+            PeerAddress::Node(node) => self.nodes.get(&node).copied(),
+        }
     }
 
     /// The server that gets a call, if one may have it.
@@ -357,19 +394,116 @@ impl Pending {
     }
 
     /// A result has come.
-    pub(crate) fn answered(&mut self, from: PeerId, id: CallId, value: bytes::Bytes, now: Instant) {
+    pub(crate) fn answered(&mut self, from: PeerId, id: CallId, value: Bytes, now: Instant) {
         if let Some(call) = self.take(id, from) {
             self.forget(&call);
             let service = call.service;
-            call.end(Ok(value));
+            if call.new.streams.credit == 0 {
+                call.end(Ok(value));
+            } else {
+                call.fail(Reason::WrongResult, "one value came where a stream was asked for");
+            }
             self.resume(service, now);
         }
     }
 
+    /// The results have ended.
+    pub(crate) fn ended(
+        &mut self,
+        from: PeerId,
+        id: CallId,
+        failure: Option<Failure>,
+        now: Instant,
+    ) {
+        if let Some(failure) = failure {
+            return self.failed(from, id, failure, now);
+        }
+        if let Some(call) = self.take(id, from) {
+            self.forget(&call);
+            let service = call.service;
+            if call.new.streams.credit > 0 {
+                call.end(Ok(Bytes::new()));
+            } else {
+                call.fail(Reason::WrongResult, "a stream ended where one value was asked for");
+            }
+            self.resume(service, now);
+        }
+    }
+
+    /// The call, if this peer has it.
+    fn call_of(&mut self, from: PeerId, id: CallId) -> Option<&mut Call> {
+        match self.calls.get_mut(id) {
+            Some(call) if call.place == Place::With(from) => Some(call),
+            Some(_) => {
+                self.counters.stray_frames += 1;
+                None
+            }
+            None => {
+                self.counters.late_answers += 1;
+                None
+            }
+        }
+    }
+
+    /// An item of the results has come.
+    pub(crate) fn item(&mut self, from: PeerId, id: CallId, value: Bytes) {
+        self.started(from, id);
+        let Some(call) = self.call_of(from, id) else { return };
+        if call.results.spend(cost(&value)) {
+            call.moved = true;
+            call.new.reply.tell(Arrival::Item(value));
+        } else {
+            let reason = format!("it sent more of the results of {id} than it might");
+            self.out.push(Outbound::Disconnect { peer: from, reason });
+        }
+    }
+
+    /// The callee is ready for this much of an argument stream.
+    pub(crate) fn granted(&mut self, from: PeerId, id: CallId, stream: StreamId, bytes: u64) {
+        if let Some(call) = self.call_of(from, id) {
+            call.new.reply.tell(Arrival::Credit(stream, bytes));
+        }
+    }
+
+    /// The callee wants no more of an argument stream.
+    pub(crate) fn stopped(&mut self, from: PeerId, id: CallId, stream: StreamId) {
+        if let Some(call) = self.call_of(from, id) {
+            call.new.reply.tell(Arrival::Stop(stream));
+        }
+    }
+
+    /// The caller sends something of its streams to whoever has the call.
+    pub(crate) fn send_stream(&mut self, id: CallId, frame: Frame) {
+        // It may have ended meanwhile.
+        let Some(call) = self.calls.get_mut(id) else { return };
+        let Place::With(peer) = call.place else { return };
+        match &frame {
+            Frame::Credit { bytes, .. } => call.results.grant(*bytes),
+            _ => call.moved = true,
+        }
+        let to = Address::Peer(peer);
+        self.out.push(Outbound::Frame { to, frame, confirm: false, settles: None });
+    }
+
     /// A failure has come.
     pub(crate) fn failed(&mut self, from: PeerId, id: CallId, failure: Failure, now: Instant) {
-        let Some(call) = self.take(id, from) else { return };
+        let Some(mut call) = self.take(id, from) else { return };
         match (failure.reason, call.service) {
+            // Nor was this one. Another server may have room: one is tried, and paid for as a retry
+            // is, so that servers which are all full get a tenth more calls by it at most.
+            (Reason::Busy, Some(service))
+                if !call.refused
+                    && !call.moved
+                    && !self.bounds.shared_queue
+                    && now < call.deadline
+                    && self.routes.has_ready_besides(service, from)
+                    && self.budget.spend() =>
+            {
+                self.release(&call);
+                call.refused = true;
+                self.place(id, call, Some(from), now);
+                self.resume(Some(service), now);
+            }
             // It was not started, and others may take it: the caller need not know.
             (Reason::Draining, Some(service)) => {
                 self.release(&call);
@@ -411,12 +545,21 @@ impl Pending {
         }
     }
 
+    /// A server has begun a call, and is ready for this much of each of its argument streams.
+    pub(crate) fn begun(&mut self, from: PeerId, id: CallId, credit: u64) {
+        self.started(from, id);
+        let Some(call) = self.call_of(from, id) else { return };
+        for stream in 1..=call.new.streams.arguments {
+            call.new.reply.tell(Arrival::Credit(StreamId(stream), credit));
+        }
+    }
+
     /// A one-way call is out of this process.
     pub(crate) fn handed_over(&mut self, id: CallId, now: Instant) {
         if let Some(call) = self.calls.remove_if(id, |call| call.new.one_way) {
             self.forget(&call);
             let service = call.service;
-            call.end(Ok(bytes::Bytes::new()));
+            call.end(Ok(Bytes::new()));
             self.resume(service, now);
         }
     }
@@ -451,11 +594,8 @@ impl Pending {
     fn requeue(&mut self, id: CallId, call: Call, from: PeerId, again: bool, now: Instant) {
         let service = call.service.expect("only calls of a service are requeued");
         // One that comes back twice found two queues full: trying on would only turn in circles.
-        if !again && let Some(other) = self.routes.pick(service, Some(from)) {
-            self.routes.release(service, other);
-            if other != from {
-                return self.place(id, call, Some(from), now);
-            }
+        if !again && self.routes.has_ready_besides(service, from) {
+            return self.place(id, call, Some(from), now);
         }
         self.park(id, call, service, now);
     }
@@ -470,6 +610,7 @@ impl Pending {
         now: Instant,
     ) {
         if call.new.idempotent
+            && !call.moved
             && call.service.is_some()
             && call.retries < MAX_RETRIES
             && now < call.deadline
@@ -490,13 +631,27 @@ impl Pending {
     }
 
     /// A session has begun.
-    pub(crate) fn peer_up(&mut self, peer: PeerId, max_message_bytes: u64) {
-        self.peers.insert(peer, max_message_bytes);
+    pub(crate) fn peer_up(&mut self, peer: PeerId, node: NodeId, max_message_bytes: u64) {
+        self.peers.insert(peer, Peer { node, max_message_bytes });
+        self.nodes.insert(node, peer);
+    }
+
+    /// A node whose youngest session ends may have another.
+    fn forget_peer(&mut self, peer: PeerId) {
+        let Some(Peer { node, .. }) = self.peers.remove(&peer) else { return };
+        if self.nodes.get(&node) != Some(&peer) {
+            return;
+        }
+        let others = self.peers.iter().filter(|(_, other)| other.node == node);
+        match others.map(|(other, _)| *other).max() {
+            Some(other) => self.nodes.insert(node, other),
+            None => self.nodes.remove(&node),
+        };
     }
 
     /// A session has ended: its calls are lost, or go to others.
     pub(crate) fn peer_down(&mut self, peer: PeerId, reason: &str, clean: bool, now: Instant) {
-        self.peers.remove(&peer);
+        self.forget_peer(peer);
         let had = self.calls.iter().filter(|(_, call)| call.place == Place::With(peer));
         let had: Vec<CallId> = had.map(|(id, _)| id).collect();
         // What the server was called, before its route goes; and the route goes before any of the
@@ -620,6 +775,7 @@ mod tests {
 
     use tokio::sync::oneshot;
 
+    use super::super::ReplyTo;
     use super::super::routes::tests::announcement;
     use super::*;
     use crate::wire::ServerState;
@@ -651,7 +807,7 @@ mod tests {
 
         fn up(&mut self, peer: u64) {
             self.pending.routes.service(&"calc".into());
-            self.pending.peer_up(PeerId(peer), 500);
+            self.pending.peer_up(PeerId(peer), NodeId(uuid::Uuid::from_u128(peer.into())), 500);
             let server = announcement("calc", &format!("s{peer}"), ServerState::Ready);
             self.pending.announced(PeerId(peer), server, self.now);
         }
@@ -670,7 +826,8 @@ mod tests {
                 inherited: None,
                 wait_for_server: SECOND,
                 expects: None,
-                reply,
+                streams: Streams::default(),
+                reply: ReplyTo::Once(reply),
             };
             change(&mut new);
             self.next += 1;
@@ -844,6 +1001,59 @@ mod tests {
         table.pending.failed(PeerId(1), id, draining, table.now);
         let _more = [table.plain(), table.plain()];
         assert_eq!(table.sent_to(), [2, 2, 2]);
+    }
+
+    fn busy(table: &mut Table, peer: u64, id: CallId) {
+        let mut busy = Failure::new(Reason::Busy, "as many as may");
+        busy.retry_after = Some(SECOND);
+        table.pending.failed(PeerId(peer), id, busy, table.now);
+    }
+
+    #[test]
+    fn what_a_full_server_refuses_is_tried_at_one_other() {
+        let mut table = Table::with_servers(&[1, 2, 3]);
+        let (id, mut outcome) = table.plain();
+        assert_eq!(table.sent_to(), [1]);
+        busy(&mut table, 1, id);
+        let sent = table.sent();
+        let [(2, Frame::Call(again))] = &sent[..] else { panic!("{sent:?}") };
+        assert_eq!((again.id, &again.options), (id, &None), "the first attempt has not begun");
+        busy(&mut table, 2, id);
+        let failure = outcome.try_recv().unwrap().unwrap_err();
+        assert_eq!((failure.reason, failure.retry_after), (Reason::Busy, Some(SECOND)));
+        assert!(table.sent().is_empty() && table.pending.is_empty());
+    }
+
+    #[test]
+    fn what_the_only_server_refuses_is_the_callers() {
+        let mut table = Table::with_servers(&[1]);
+        let (id, mut outcome) = table.plain();
+        table.sent();
+        busy(&mut table, 1, id);
+        assert_eq!(reason(&mut outcome), Some(Reason::Busy));
+        assert!(table.sent().is_empty());
+    }
+
+    #[test]
+    fn trying_again_stays_within_the_budget() {
+        let mut table = Table::with_servers(&[1, 2]);
+        let mut again = 0;
+        for _ in 0..1000 {
+            let (id, mut outcome) = table.call(|new| new.idempotent = true);
+            let first = table.sent_to()[0];
+            busy(&mut table, first, id);
+            if let [other] = table.sent_to()[..] {
+                again += 1;
+                busy(&mut table, other, id);
+            }
+            assert_eq!(reason(&mut outcome), Some(Reason::Busy));
+        }
+        assert_eq!(again, 110, "a tenth of the calls, and ten that were there from the start");
+        // The deaths of servers are paid from the same purse.
+        let (_, mut lost) = table.call(|new| new.idempotent = true);
+        let with = table.sent_to()[0];
+        table.down(with, false);
+        assert_eq!(reason(&mut lost), Some(Reason::ServerLost));
     }
 
     #[test]

@@ -110,6 +110,12 @@ impl Routes {
         Some(service.servers[at].peer)
     }
 
+    /// Whether a server of this service other than this one takes calls.
+    pub(crate) fn has_ready_besides(&self, index: ServiceIndex, than: PeerId) -> bool {
+        let mut servers = self.services[index.0].servers.iter();
+        servers.any(|it| it.peer != than && it.announcement.state == ServerState::Ready)
+    }
+
     /// One call fewer at this server.
     pub(crate) fn release(&mut self, index: ServiceIndex, peer: PeerId) {
         let servers = &mut self.services[index.0].servers;

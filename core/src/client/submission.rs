@@ -6,10 +6,11 @@ use bytes::Bytes;
 use compact_str::CompactString;
 use tokio::sync::oneshot;
 
+use super::request::Streams;
+use crate::peer::PeerAddress;
 use crate::queue::{Batches, Closed, Sender, queue};
 use crate::schema::ServiceSchema;
-use crate::transport::PeerId;
-use crate::wire::{CallId, Failure, Headers, Reason};
+use crate::wire::{CallId, Failure, Headers, Reason, StreamId};
 
 /// A call's outcome on its way to the future that waits for it.
 pub(crate) type Reply = Result<Bytes, Failure>;
@@ -19,6 +20,50 @@ pub(crate) type Reply = Result<Bytes, Failure>;
 pub(crate) enum Submission {
     Call(CallId, Box<NewCall>),
     Cancel(CallId),
+    /// An item of an argument stream, for which there was credit.
+    Item(CallId, StreamId, Bytes),
+    /// An argument stream has ended.
+    End(CallId, StreamId),
+    /// This much more of the results may come.
+    Credit(CallId, u64),
+}
+
+/// What comes to a call with streams, in its order; its outcome is the last.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    /// An item of the results.
+    Item(Bytes),
+    /// This much more of an argument stream may be sent.
+    Credit(StreamId, u64),
+    /// The handler wants no more of an argument stream.
+    Stop(StreamId),
+    /// The call has ended.
+    End(Reply),
+}
+
+/// Where a call's outcome goes.
+#[derive(Debug)]
+pub(crate) enum ReplyTo {
+    Once(oneshot::Sender<Reply>),
+    /// To a call with streams, whose items go there too.
+    Flow(Sender<Arrival>),
+}
+
+impl ReplyTo {
+    pub(crate) fn end(self, reply: Reply) {
+        // Nobody listens any more if the call was dropped; its cancel is on the way.
+        match self {
+            ReplyTo::Once(once) => drop(once.send(reply)),
+            ReplyTo::Flow(flow) => drop(flow.push(Arrival::End(reply))),
+        }
+    }
+
+    /// Tells a call with streams; one without gets nothing but its outcome.
+    pub(crate) fn tell(&self, arrival: Arrival) {
+        if let ReplyTo::Flow(flow) = self {
+            let _ = flow.push(arrival);
+        }
+    }
 }
 
 /// Who is to run a call.
@@ -27,9 +72,9 @@ pub(crate) enum Target {
     /// Any server of the service.
     Service,
     /// One peer.
-    Peer(PeerId),
+    Peer(PeerAddress),
     /// One peer's farcall itself: the call is a query.
-    Core(PeerId),
+    Core(PeerAddress),
 }
 
 /// A call as it was made.
@@ -41,6 +86,7 @@ pub(crate) struct NewCall {
     pub(crate) params: Bytes,
     pub(crate) headers: Headers,
     pub(crate) one_way: bool,
+    pub(crate) streams: Streams,
     pub(crate) idempotent: bool,
     /// How long it may take, from when the actor gets it.
     pub(crate) timeout: Duration,
@@ -50,7 +96,7 @@ pub(crate) struct NewCall {
     pub(crate) wait_for_server: Duration,
     /// What a typed client knows of the service.
     pub(crate) expects: Option<&'static ServiceSchema>,
-    pub(crate) reply: oneshot::Sender<Reply>,
+    pub(crate) reply: ReplyTo,
 }
 
 /// The way from handles to the client actor.
@@ -87,7 +133,7 @@ impl Submissions {
     pub(crate) fn close(&self) {
         for submission in self.0.close_and_take() {
             if let Submission::Call(_, call) = submission {
-                let _ = call.reply.send(Err(Failure::new(Reason::Closed, "the node was closed")));
+                call.reply.end(Err(Failure::new(Reason::Closed, "the node was closed")));
             }
         }
     }

@@ -12,6 +12,7 @@ use super::outlet::Outlet;
 use super::spin::Spin;
 use crate::client::{ClientActor, ClientFrames, ClientInbound, Close, Submissions};
 use crate::event::Event;
+use crate::observe::LinkMeters;
 use crate::server::{CloseServer, ServerActor, ServerFrames, ServerInbound};
 use crate::transport::{Inbound, LinkStream};
 use crate::wire::{Frame, Towards};
@@ -199,12 +200,16 @@ fn sort(
             server.push(ServerInbound::PeerDown(peer));
             client.push(ClientInbound::PeerDown { peer, reason, clean });
         }
-        Inbound::Watching(watch) => client.push(ClientInbound::Watching(watch)),
+        Inbound::Watching { watch, result } => client.push(ClientInbound::Watching(watch, result)),
+        Inbound::Unreachable { service, server, reason } => {
+            client.push(ClientInbound::Unreachable { service, server, reason });
+        }
         Inbound::Serving { service, result } => {
             server.push(ServerInbound::Serving(service, result));
         }
         Inbound::Rejected { reason } => {
             tracing::warn!(%reason, "a peer was rejected");
+            LinkMeters::rejected();
             let _ = events.send(Event::Rejected { reason });
         }
     }

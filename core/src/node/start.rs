@@ -14,6 +14,7 @@ use super::{KeepOpen, Node, Shared};
 use crate::client::{Bounds, Submissions};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::observe::ClientMeters;
 use crate::runtime;
 use crate::server::ServerActor;
 use crate::transport::{Attachment, LinkError, LinkLimits, Transport};
@@ -116,6 +117,7 @@ async fn start_here(
             client: client.clone(),
             server: ctx.address(),
             events: events.clone(),
+            meters: ClientMeters::default(),
             closing: closing.clone(),
             closed: closed.clone(),
         });

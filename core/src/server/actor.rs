@@ -1,6 +1,5 @@
 //! The server actor: admits calls, begins their handlers, and sends their outcomes.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -9,103 +8,45 @@ use bytes::Bytes;
 use compact_str::CompactString;
 use tokio::sync::oneshot;
 
-use super::admission::{Admission, Admitted};
+use super::admission::Lane;
+use super::calls::{Arrival, Calls, Taken, Waiting};
+use super::drain::Drain;
 use super::handler::{Begun, begin};
-use super::sessions::{CallKey, Running, Sessions, Stage};
-use super::{ClientStatus, DrainReport, NodeStatus, ServiceStatus};
-use crate::context::{Caller, Context as CallContext, Serving};
-use crate::deadlines::{Deadlines, LONGEST};
-use crate::nearest::nearest_few;
+use super::replies::ReplyTo;
+use super::services::{Opening, Served, Services, make, methods, unknown};
+use super::sessions::{Running, Stage};
+use super::watch::Watch;
+use super::{ClientStatus, DrainReport, NodeStatus, ServiceStatus, replies};
+use crate::context::{Beginning, Context as CallContext, Serving};
+use crate::deadlines::LONGEST;
 use crate::node::{Node, Outlet};
+use crate::observe::{self, ServedMeters};
 use crate::params::{NULL, Params};
-use crate::queue::{Sender, queue};
-use crate::service::{Descriptor, IntoService, Outcome, Service};
-use crate::table::Table;
+use crate::peer::PeerInfo;
+use crate::queue::{Batches, Sender, queue};
+use crate::service::{Descriptor, IntoService, Outcome};
+use crate::stream::{CallKey, FromHandler, HandlerStreams, Overrun};
 use crate::transport::{Address, Credentials, Outbound, PeerId, ServeError};
 use crate::value;
 use crate::wire::{
-    Announcement, CallFrame, CallId, Failure, Frame, Hello, MAX_LIST, MAX_NAME_BYTES, Reason,
-    ServerState,
+    Announcement, CallFrame, CallId, CallOptions, Failure, Frame, Hello, Reason, ServerState,
+    StreamId,
 };
 
 /// Serves: one per node.
 pub(crate) struct ServerActor {
     node: Node,
-    services: Vec<Served>,
-    /// Services that the transport has not made reachable yet.
-    opening: Table<CompactString, Opening>,
-    sessions: Sessions,
-    deadlines: Deadlines<CallKey>,
+    services: Services,
+    calls: Calls,
     timer: Option<(Instant, SpawnHandle)>,
-    ended: Sender<Ended>,
-    ended_batches: Option<crate::queue::Batches<Ended>>,
+    handlers: Sender<(CallKey, FromHandler)>,
+    from_handlers: Option<Batches<(CallKey, FromHandler)>>,
     batch: Vec<Outbound>,
     out: Outlet,
     drain: Option<Drain>,
     /// It has been told to stop, once and for all.
     draining: bool,
 }
-
-/// A service that is served.
-struct Served {
-    service: Rc<dyn Service>,
-    descriptor: Descriptor,
-    methods: Table<CompactString, usize>,
-    scope: Rc<Serving>,
-    announcement: Announcement,
-    admission: Admission<Waiting>,
-}
-
-struct Opening {
-    service: Rc<dyn Service>,
-    descriptor: Descriptor,
-    announcement: Announcement,
-    reply: ServeReply,
-}
-
-/// A call in the backlog.
-struct Waiting {
-    caller: Rc<Caller>,
-    /// The method's place in the descriptor.
-    method: usize,
-    call: Box<CallFrame>,
-    deadline: Instant,
-}
-
-impl Waiting {
-    fn key(&self) -> CallKey {
-        (self.caller.peer, self.call.id)
-    }
-}
-
-/// A handler that was a task of its own is done.
-struct Ended {
-    key: CallKey,
-    one_way: bool,
-    outcome: Outcome,
-}
-
-struct Drain {
-    since: Instant,
-    finished: usize,
-    /// When what is left is abandoned.
-    until: Instant,
-    timer: SpawnHandle,
-    /// Whoever has asked for it.
-    replies: Vec<oneshot::Sender<DrainReport>>,
-}
-
-impl Drain {
-    fn end(self, abandoned: Vec<String>) {
-        let report = DrainReport { finished: self.finished, abandoned, took: self.since.elapsed() };
-        for reply in self.replies {
-            let _ = reply.send(report.clone());
-        }
-    }
-}
-
-/// Parameters below this are copied when their call has to wait.
-const COMPACT_BELOW: usize = 4096;
 
 /// What came in on the link for the serving side, in its order.
 #[derive(Debug, Message)]
@@ -123,7 +64,25 @@ pub(crate) enum ServerInbound {
 /// Serves a service. The answer comes when it is reachable.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Serve(pub(crate) Box<dyn IntoService>, pub(crate) ServeReply);
+pub(crate) struct Serve {
+    pub(crate) service: Box<dyn IntoService>,
+    pub(crate) to: Audience,
+    pub(crate) reply: ServeReply,
+}
+
+/// Who is to find a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// Every node of the namespace.
+    Everybody,
+    /// Nodes with a session, which know of it by themselves.
+    Peers,
+}
+
+/// Asks for the nodes that there is a session with.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct ListPeers(pub(crate) oneshot::Sender<Vec<PeerInfo>>);
 
 pub(crate) type ServeReply = oneshot::Sender<Result<Announcement, ServeError>>;
 
@@ -139,16 +98,14 @@ pub(crate) struct CloseServer;
 
 impl ServerActor {
     pub(crate) fn new(node: Node, out: Outlet) -> Self {
-        let (ended, ended_batches) = queue();
+        let (handlers, from_handlers) = queue();
         ServerActor {
             node,
-            services: Vec::new(),
-            opening: Table::default(),
-            sessions: Sessions::default(),
-            deadlines: Deadlines::new(),
+            services: Services::default(),
+            calls: Calls::default(),
             timer: None,
-            ended,
-            ended_batches: Some(ended_batches),
+            handlers,
+            from_handlers: Some(from_handlers),
             batch: Vec::new(),
             out,
             drain: None,
@@ -159,13 +116,17 @@ impl ServerActor {
     /// Sends what this turn brought, and sees to the next deadline.
     fn settle(&mut self, ctx: &mut Context<Self>) {
         self.out.send(&mut self.batch);
-        if self.is_idle()
+        for (at, served) in self.services.iter_mut().enumerate() {
+            let (running, waiting) = self.calls.load(at);
+            served.meters.load(running, waiting);
+        }
+        if self.calls.is_empty()
             && let Some(drain) = self.drain.take()
         {
             ctx.cancel_future(drain.timer);
             drain.end(Vec::new());
         }
-        let Some(due) = self.deadlines.next() else { return };
+        let Some(due) = self.calls.next_due() else { return };
         match self.timer {
             Some((at, _)) if at <= due => {}
             _ => {
@@ -188,36 +149,38 @@ impl ServerActor {
         self.batch.push(Outbound::Frame { to, frame, confirm: false, settles: None });
     }
 
-    fn reply(&mut self, (peer, id): CallKey, one_way: bool, outcome: Outcome) {
+    fn disconnect(&mut self, peer: PeerId, reason: String) {
+        self.batch.push(Outbound::Disconnect { peer, reason });
+    }
+
+    /// Tells the caller, and whoever listens, how a call ended.
+    fn reply(&mut self, (peer, id): CallKey, to: ReplyTo, outcome: Outcome) {
+        let ReplyTo { one_way, streams, watch } = to;
         if one_way {
+            if let Some(watch) = watch {
+                watch.done(&outcome);
+            }
             return;
         }
-        let frame = match outcome {
-            Ok(value) if value.len() > self.limit(peer, value.len()) => {
-                let (size, limit) = (value.len(), self.limit(peer, value.len()));
-                let message = format!(
-                    "the method ran, but its result takes {size} bytes, the limit is {limit} \
-                     (limits.max_message_bytes, the lower of both sides)"
-                );
-                Frame::Failure {
-                    id,
-                    failure: Box::new(Failure::new(Reason::ResultTooLarge, message)),
-                }
-            }
-            Ok(value) if value.is_empty() => {
-                let message = "the method ran, but the service gave no value for its result";
-                Frame::Failure {
-                    id,
-                    failure: Box::new(Failure::new(Reason::ResultUnencodable, message)),
-                }
-            }
-            Ok(value) => Frame::Answer { id, value },
-            Err(failure) => {
-                let limit = self.limit(peer, usize::MAX);
-                Frame::Failure { id, failure: Box::new(bounded(failure, limit)) }
-            }
-        };
+        let size = outcome.as_ref().map_or(usize::MAX, Bytes::len);
+        let limit = self.limit(peer, size);
+        let frame = replies::frame(id, outcome, streams, limit);
+        if let Some(watch) = watch {
+            watch.sent(&frame);
+        }
         self.send(peer, frame);
+    }
+
+    fn refuse(&mut self, key: CallKey, to: ReplyTo, failure: Failure) {
+        self.reply(key, to, Err(failure));
+    }
+
+    /// Refuses a call before it is anybody's turn.
+    fn turn_away(&mut self, peer: PeerId, call: &CallFrame, failure: Failure) {
+        let (service, method) = self.services.known(call);
+        observe::refused(service, method, failure.reason);
+        let to = ReplyTo { one_way: call.is_one_way(), streams: false, watch: None };
+        self.refuse((peer, call.id), to, failure);
     }
 
     /// The most that a payload of this size for this peer may take.
@@ -227,198 +190,226 @@ impl ServerActor {
             return 1024;
         }
         let own = self.node.config().limits.max_message_bytes;
-        self.sessions.get(peer).map_or(own, |to| to.max_message_bytes.min(own))
+        self.calls.sessions.get(peer).map_or(own, |to| to.max_message_bytes.min(own))
     }
 
     fn call(&mut self, peer: PeerId, call: Box<CallFrame>, now: Instant) {
-        let key = (peer, call.id);
         // Without a session its end was in this very batch.
-        let Some(session) = self.sessions.get(peer) else { return };
+        let Some(session) = self.calls.sessions.get(peer) else { return };
         if session.has(call.id) {
-            let reason = format!("it sent {} twice", call.id);
-            self.batch.push(Outbound::Disconnect { peer, reason });
-            return;
+            return self.disconnect(peer, format!("it sent {} twice", call.id));
         }
         let caller = Rc::clone(&session.caller);
-        let one_way = call.is_one_way();
-        let (at, method) = match self.find(&call) {
+        let (at, method) = match self.services.find(&call) {
             Ok(found) => found,
-            Err(failure) => return self.reply(key, one_way, Err(failure)),
+            Err(failure) => return self.turn_away(peer, &call, failure),
         };
         let deadline = now + call.time_left.min(LONGEST);
-        let waiting = Waiting { caller, method, call, deadline };
-        match self.services[at].admission.admit() {
-            Admitted::Run => self.run(at, waiting),
-            Admitted::Wait => {
-                self.services[at].admission.wait(compact(waiting));
-                self.sessions.put(key, Stage::Waiting { service: at, one_way });
-                self.watch_deadline(key, deadline);
-            }
-            Admitted::Busy { retry_after } => {
-                self.reply(key, one_way, Err(self.busy(at, retry_after)));
+        let meters = self.services.at_mut(at).meters.method(method.at, &call.method);
+        let watch = meters.map(|meters| Watch::arrived(meters, now, call.is_one_way()));
+        let call = Waiting { caller, method, call, deadline, watch };
+        match self.calls.arrive(at, call, now) {
+            Arrival::Run(call) => self.run(at, call),
+            Arrival::Waits { instead_of: None } => {}
+            Arrival::Waits { instead_of: Some(mut call) } | Arrival::Busy(mut call) => {
+                let busy = self.busy(at, now);
+                self.refuse(call.key(), call.reply_to(), busy);
             }
         }
     }
 
-    fn busy(&self, at: usize, retry_after: Duration) -> Failure {
-        let served = &self.services[at];
-        let (running, waiting) = (served.admission.running(), served.admission.waiting());
+    fn busy(&self, at: usize, now: Instant) -> Failure {
+        let (running, waiting) = self.calls.load(at);
         let mut failure = Failure::new(
             Reason::Busy,
             format!(
                 "server `{}` runs {running} calls and {waiting} wait, as many as may \
                  (server.concurrency, server.backlog)",
-                served.scope.server
+                self.services.at(at).scope.server
             ),
         );
-        failure.retry_after = Some(retry_after);
+        failure.retry_after = Some(self.calls.retry_after(at, now));
         failure
     }
 
-    /// The place of the service of this name. A node serves a handful: looking at each is cheaper
-    /// than hashing the name.
-    fn service(&self, name: &str) -> Result<usize, Failure> {
-        let found = self.services.iter().position(|served| served.scope.service == name);
-        found.ok_or_else(|| {
-            let known = self.services.iter().map(|served| &*served.scope.service);
-            unknown(Reason::UnknownService, "service", name, known)
-        })
-    }
-
-    /// The service and the method a call is for, if it may begin there.
-    fn find(&self, call: &CallFrame) -> Result<(usize, usize), Failure> {
-        let at = self.service(&call.service)?;
-        let served = &self.services[at];
-        if served.announcement.state != ServerState::Ready {
-            let message = format!("server `{}` is about to stop", served.scope.server);
-            return Err(Failure::new(Reason::Draining, message));
-        }
-        let Some(method) = served.methods.get(&call.method).copied() else {
-            let known = served.methods.keys().map(|name| &**name);
-            let what = format!("method of `{}`", call.service);
-            return Err(unknown(Reason::UnknownMethod, &what, &call.method, known));
-        };
-        if call.time_left.is_zero() {
-            return Err(Failure::new(Reason::Expired, "its deadline had passed on arrival"));
-        }
-        match &call.options {
-            Some(options) if options.task.is_some() => {
-                let message = "this server has no ledger to record tasks in";
-                Err(Failure::new(Reason::Unsupported, message))
-            }
-            Some(options) if options.streams != 0 => {
-                Err(Failure::new(Reason::Unsupported, "this server takes no streams"))
-            }
-            _ => Ok((at, method)),
-        }
-    }
-
-    /// Runs a call that was admitted, and those that its end lets run.
+    /// Runs a call whose turn it is, and those that its end lets run.
     fn run(&mut self, at: usize, first: Waiting) {
         let mut next = Some(first);
         while let Some(waiting) = next.take() {
-            let key = waiting.key();
-            let Waiting { caller, method, call, deadline } = waiting;
+            let (key, lane) = (waiting.key(), waiting.lane());
+            let Waiting { caller, method, call, deadline, watch } = waiting;
             let call = *call;
             let one_way = call.is_one_way();
             let options = call.options.map(|options| *options).unwrap_or_default();
-            let served = &self.services[at];
-            let context = CallContext::new(
-                Rc::clone(&served.scope),
+            let streams = self.streams(key, &options);
+            let served = self.services.at(at);
+            let service = &served.scope.service;
+            let span = observe::server_span(service, &call.method, &caller, &options.headers);
+            let context = CallContext::new(Beginning {
+                server: Rc::clone(&served.scope),
                 caller,
-                call.method,
-                options.headers,
+                method: call.method,
+                headers: options.headers,
                 deadline,
-                options.attempt,
-            );
-            match begin(&*served.service, method, Params::new(call.params), context.clone()) {
+                attempt: options.attempt,
+                streams,
+                span,
+            });
+            if served.service.__intercepted() {
+                context.intercepted();
+            }
+            let params = Params::new(call.params);
+            let begun = begin(&*served.service, method.at, params, context.clone());
+            let watch = Watch::begun(watch, &context, one_way);
+            match begun {
                 Begun::Done(outcome) => {
-                    self.reply(key, one_way, outcome);
-                    next = self.next(at);
+                    let to = ReplyTo { one_way, streams: method.streams, watch };
+                    self.reply(key, to, outcome);
+                    next = self.next(at, lane);
                 }
                 Begun::Pending(handler) => {
-                    let ended = self.ended.clone();
+                    if options.streams > 0 {
+                        let credit = self.node.config().limits.stream_window as u64;
+                        self.send(key.0, Frame::Started { id: key.1, credit });
+                    }
+                    let done = self.handlers.clone();
                     let task = tokio::task::spawn_local(async move {
                         let outcome = handler.await;
                         // Closed with the actor: then nobody is left to answer.
-                        let _ = ended.push(Ended { key, one_way, outcome });
+                        let _ = done.push((key, FromHandler::Ended(outcome)));
                     });
                     let abort = task.abort_handle();
-                    let running = Running { service: at, one_way, context, abort };
-                    self.sessions.put(key, Stage::Running(running));
-                    self.watch_deadline(key, deadline);
+                    let streams = method.streams;
+                    let running =
+                        Running { service: at, lane, one_way, streams, context, abort, watch };
+                    self.calls.started(key, running, deadline);
                 }
             }
         }
     }
 
-    /// A running call has ended: the one whose turn it is now. Those whose client is gone have no
-    /// turn, nor those whose time is over.
-    fn next(&mut self, at: usize) -> Option<Waiting> {
+    /// What a call with streams keeps of them.
+    fn streams(&self, key: CallKey, options: &CallOptions) -> Option<Rc<HandlerStreams>> {
+        if options.streams == 0 && options.credit == 0 {
+            return None;
+        }
+        let window = self.node.config().limits.stream_window as u64;
+        let max_item = self.limit(key.0, usize::MAX);
+        Some(HandlerStreams::new(
+            key,
+            self.handlers.clone(),
+            options.credit,
+            options.streams,
+            window,
+            max_item,
+        ))
+    }
+
+    /// A running call has ended: the one whose turn it is now. Those whose time is over have none.
+    fn next(&mut self, at: usize, mut lane: Lane) -> Option<Waiting> {
         if let Some(drain) = &mut self.drain {
             drain.finished += 1;
         }
         loop {
-            let next = self.services[at].admission.finished()?;
-            if self.sessions.take(next.key()).is_none() {
-                continue;
-            }
+            let mut next = self.calls.next(at, lane)?;
+            lane = next.lane();
             if next.deadline > Instant::now() {
                 return Some(next);
             }
             let expired = Failure::new(Reason::Expired, "the deadline came before its turn");
-            self.reply(next.key(), next.call.is_one_way(), Err(expired));
+            self.refuse(next.key(), next.reply_to(), expired);
         }
     }
 
-    fn watch_deadline(&mut self, key: CallKey, deadline: Instant) {
-        let sessions = &self.sessions;
-        let live = self.services.iter().map(|it| it.admission.running() + it.admission.waiting());
-        self.deadlines.add(deadline, key, live.sum(), |_, key| sessions.has(*key));
-    }
-
     /// A call's place is free.
-    fn free(&mut self, at: usize) {
-        if let Some(next) = self.next(at) {
+    fn free(&mut self, at: usize, lane: Lane) {
+        if let Some(next) = self.next(at, lane) {
             self.run(at, next);
         }
     }
 
     /// Ends a call whose outcome nobody wants, wherever it stands.
     fn cancel(&mut self, key: CallKey) {
-        if let Some(stage) = self.sessions.take(key) {
-            self.cancel_stage(key, stage);
+        if let Some(taken) = self.calls.take(key) {
+            self.end(taken);
         }
     }
 
-    fn cancel_stage(&mut self, key: CallKey, stage: Stage) {
-        match stage {
-            Stage::Waiting { service, .. } => {
-                let admission = &mut self.services[service].admission;
-                admission.remove(|waiting| waiting.key() == key);
-            }
-            Stage::Running(running) => {
-                running.context.cancel();
-                running.abort.abort();
-                self.free(running.service);
-            }
+    /// Ends the handler of a call that was taken out.
+    fn end(&mut self, taken: Taken) {
+        if let Taken::Running(running) = taken {
+            running.stop();
+            self.free(running.service, running.lane);
         }
     }
 
     fn expire(&mut self, now: Instant) {
-        while let Some(key) = self.deadlines.pop_due(now) {
-            let Some(stage) = self.sessions.take(key) else { continue };
-            let (one_way, failure) = match &stage {
-                Stage::Waiting { one_way, .. } => {
-                    (*one_way, Failure::new(Reason::Expired, "the deadline came before its turn"))
+        while let Some((key, mut taken)) = self.calls.take_due(now) {
+            let (to, failure) = match &mut taken {
+                Taken::Waiting(call) => {
+                    let message = "the deadline came before its turn";
+                    (call.reply_to(), Failure::new(Reason::Expired, message))
                 }
-                Stage::Running(running) => {
+                Taken::Running(running) => {
                     let message = "the deadline came while it ran";
-                    (running.one_way, Failure::new(Reason::DeadlineExceeded, message))
+                    (running.reply_to(), Failure::new(Reason::DeadlineExceeded, message))
                 }
             };
-            self.reply(key, one_way, Err(failure));
-            self.cancel_stage(key, stage);
+            self.refuse(key, to, failure);
+            self.end(taken);
+        }
+    }
+
+    /// Something comes from a handler. A call that was ended meanwhile has no place here any more.
+    fn heard(&mut self, key: CallKey, word: FromHandler) {
+        let (peer, id) = key;
+        match word {
+            FromHandler::Ended(outcome) => {
+                if let Some(mut running) = self.calls.take_running(key) {
+                    self.reply(key, running.reply_to(), outcome);
+                    self.free(running.service, running.lane);
+                }
+            }
+            FromHandler::Break(failure) => {
+                if let Some(mut running) = self.calls.take_running(key) {
+                    self.refuse(key, running.reply_to(), failure);
+                    self.end(Taken::Running(running));
+                }
+            }
+            _ if !self.calls.sessions.has(key) => {}
+            FromHandler::Item(value) => {
+                self.send(peer, Frame::Item { id, stream: StreamId::RESULT, value });
+            }
+            FromHandler::Credit(stream, bytes) => {
+                self.send(peer, Frame::Credit { id, stream, bytes });
+            }
+            FromHandler::Stop(stream) => self.send(peer, Frame::Stop { id, stream }),
+        }
+    }
+
+    /// A frame of a call's streams. They may come late, for a call that has ended.
+    fn stream_frame(&mut self, (peer, id): CallKey, frame: Frame) {
+        let Some(stage) = self.calls.sessions.stage((peer, id)) else { return };
+        let fed = match (stage, frame) {
+            (_, Frame::Stop { .. } | Frame::End { failure: Some(_), .. }) => {
+                return self.cancel((peer, id));
+            }
+            (Stage::Running(running), frame) => match (running.context.streams(), frame) {
+                (Some(streams), Frame::Item { stream, value, .. }) => {
+                    streams.arrived(stream, value)
+                }
+                (Some(streams), Frame::End { stream, .. }) => streams.ended(stream),
+                (Some(streams), Frame::Credit { bytes, .. }) => {
+                    streams.granted(bytes);
+                    Ok(())
+                }
+                _ => Err(Overrun),
+            },
+            // Before its turn nothing was granted to it, and it has taken no results.
+            (Stage::Waiting { .. }, _) => Err(Overrun),
+        };
+        if fed == Err(Overrun) {
+            self.disconnect(peer, format!("it sent more of a stream of {id} than it might"));
         }
     }
 
@@ -432,20 +423,23 @@ impl ServerActor {
                 Err(unknown(Reason::UnknownMethod, "query", subject, known))
             }
         };
-        self.reply((peer, id), false, outcome);
+        self.reply((peer, id), ReplyTo::default(), outcome);
     }
 
     fn status(&self) -> NodeStatus {
-        let services = self.services.iter().map(|served| ServiceStatus {
-            service: served.scope.service.to_string(),
-            server: served.scope.server.to_string(),
-            state: served.announcement.state.as_str().to_owned(),
-            running: served.admission.running(),
-            waiting: served.admission.waiting(),
-            concurrency: self.node.config().server.concurrency,
-            backlog: self.node.config().server.backlog,
+        let services = self.services.iter().enumerate().map(|(at, served)| {
+            let (running, waiting) = self.calls.load(at);
+            ServiceStatus {
+                service: served.scope.service.to_string(),
+                server: served.scope.server.to_string(),
+                state: served.announcement.state.as_str().to_owned(),
+                running,
+                waiting,
+                concurrency: self.node.config().server.concurrency,
+                backlog: self.node.config().server.backlog,
+            }
         });
-        let clients = self.sessions.callers().map(|caller| ClientStatus {
+        let clients = self.calls.sessions.peers().map(|caller| ClientStatus {
             identity: caller.identity.to_string(),
             uid: caller.credentials.uid,
             pid: caller.credentials.pid,
@@ -462,35 +456,25 @@ impl ServerActor {
         let mut arguments = params.arguments(&["service"])?;
         let name: String = arguments.next()?;
         arguments.finish()?;
-        Ok(&self.services[self.service(&name)?].descriptor)
+        Ok(&self.services.at(self.services.service(&name)?).descriptor)
     }
 
     /// Readies a service and asks the transport to make it reachable.
-    fn open(&mut self, service: Box<dyn IntoService>, reply: ServeReply) {
-        let made = catch_unwind(AssertUnwindSafe(|| {
-            let service = service.into_service()?;
-            let descriptor = service.descriptor();
-            Ok::<_, String>((service, descriptor))
-        }));
-        let (service, descriptor) = match made {
-            Ok(Ok(made)) => made,
-            Ok(Err(words)) => {
-                let _ = reply.send(Err(ServeError::Unusable(words)));
-                return;
-            }
-            Err(_) => {
-                let words = "the service panicked while it was made".to_owned();
+    fn open(&mut self, Serve { service, to, reply }: Serve) {
+        let (service, descriptor) = match make(service) {
+            Ok(made) => made,
+            Err(words) => {
                 let _ = reply.send(Err(ServeError::Unusable(words)));
                 return;
             }
         };
-        let name = CompactString::from(descriptor.name.to_string());
+        let name = CompactString::from(&*descriptor.name);
         let refusal = if self.draining {
             Some(ServeError::Closed)
-        } else if self.service(&name).is_ok() || self.opening.contains_key(&name) {
+        } else if self.services.has(&name) {
             Some(ServeError::AlreadyServed(name.clone()))
         } else {
-            unusable(&descriptor).map(ServeError::Unusable)
+            None
         };
         if let Some(refusal) = refusal {
             let _ = reply.send(Err(refusal));
@@ -507,61 +491,60 @@ impl ServerActor {
             concurrency: server.concurrency as u64,
             backlog: server.backlog as u64,
         };
-        self.batch.push(Outbound::Serve(Box::new(announcement.clone())));
-        self.opening.insert(name, Opening { service, descriptor, announcement, reply });
+        let ask = Outbound::Serve(Box::new(announcement.clone()));
+        let opening = Opening { service, descriptor, announcement, to, reply };
+        match to {
+            Audience::Everybody => {
+                self.batch.push(ask);
+                self.services.opening(name, opening);
+            }
+            Audience::Peers => self.opened(name, opening, 0),
+        }
     }
 
     /// The transport has made a service reachable, or not.
     fn serving(&mut self, name: &CompactString, result: Result<u64, ServeError>) {
-        let Some(opening) = self.opening.remove(name) else { return };
-        let Opening { service, descriptor, mut announcement, reply } = opening;
+        let Some(opening) = self.services.take_opening(name) else { return };
         match result {
             Err(refusal) => {
-                let _ = reply.send(Err(refusal));
+                let _ = opening.reply.send(Err(refusal));
             }
             Ok(epoch) if self.draining => {
                 // It came too late: nobody is to find it.
+                let mut announcement = opening.announcement;
                 (announcement.epoch, announcement.state) = (epoch, ServerState::Gone);
                 self.batch.push(Outbound::Announce(Box::new(announcement)));
-                let _ = reply.send(Err(ServeError::Closed));
+                let _ = opening.reply.send(Err(ServeError::Closed));
             }
-            Ok(epoch) => {
-                announcement.epoch = epoch;
-                let names = descriptor.methods.iter().enumerate();
-                let methods =
-                    names.map(|(at, it)| (CompactString::from(it.name.to_string()), at)).collect();
-                let scope = Rc::new(Serving {
-                    node: self.node.clone(),
-                    service: name.clone(),
-                    server: announcement.server.clone(),
-                    epoch,
-                });
-                let server = &self.node.config().server;
-                let admission = Admission::new(server.concurrency, server.backlog);
-                let _ = reply.send(Ok(announcement.clone()));
-                self.services.push(Served {
-                    service,
-                    descriptor,
-                    methods,
-                    scope,
-                    announcement,
-                    admission,
-                });
-            }
+            Ok(epoch) => self.opened(name.clone(), opening, epoch),
         }
+    }
+
+    /// A service may be called.
+    fn opened(&mut self, name: CompactString, opening: Opening, epoch: u64) {
+        let Opening { service, descriptor, mut announcement, to, reply } = opening;
+        announcement.epoch = epoch;
+        let meters = ServedMeters::new(&name, descriptor.methods.len());
+        let (node, server) = (self.node.clone(), announcement.server.clone());
+        let scope = Rc::new(Serving { node, service: name, server, epoch });
+        let limits = &self.node.config().server;
+        self.calls.serve(limits.concurrency, limits.backlog);
+        let _ = reply.send(Ok(announcement.clone()));
+        let methods = methods(&descriptor);
+        let served = Served { service, descriptor, methods, scope, announcement, to, meters };
+        self.services.push(served);
     }
 
     fn announce(&mut self, state: ServerState) {
-        for served in &mut self.services {
+        for served in self.services.iter_mut() {
             if served.announcement.state != state {
                 served.announcement.state = state;
+                if served.to == Audience::Peers {
+                    continue;
+                }
                 self.batch.push(Outbound::Announce(Box::new(served.announcement.clone())));
             }
         }
-    }
-
-    fn is_idle(&self) -> bool {
-        self.services.iter().all(|it| it.admission.running() == 0 && it.admission.waiting() == 0)
     }
 
     /// Cancels what is left, and says so to whoever has asked for a drain.
@@ -576,25 +559,20 @@ impl ServerActor {
     /// Cancels every call, tells its caller, and gives its name.
     fn cancel_all(&mut self, why: &str) -> Vec<String> {
         let mut abandoned = Vec::new();
-        for served in &mut self.services {
-            for waiting in served.admission.clear() {
-                let name = format!("{}.{}", waiting.call.service, waiting.call.method);
-                abandoned.push(name);
-            }
-        }
-        for ((peer, id), stage) in self.sessions.drain_calls() {
-            let (one_way, failure) = match stage {
-                Stage::Waiting { one_way, .. } => (one_way, Failure::new(Reason::Draining, why)),
-                Stage::Running(running) => {
+        for (key, mut taken) in self.calls.take_all() {
+            let (to, reason) = match &mut taken {
+                Taken::Waiting(call) => {
+                    abandoned.push(format!("{}.{}", call.call.service, call.call.method));
+                    (call.reply_to(), Reason::Draining)
+                }
+                Taken::Running(running) => {
                     let context = &running.context;
                     abandoned.push(format!("{}.{}", context.service(), context.method()));
-                    context.cancel();
-                    running.abort.abort();
-                    self.services[running.service].admission.finished();
-                    (running.one_way, Failure::new(Reason::Abandoned, why))
+                    running.stop();
+                    (running.reply_to(), Reason::Abandoned)
                 }
             };
-            self.reply((peer, id), one_way, Err(failure));
+            self.refuse(key, to, Failure::new(reason, why));
         }
         abandoned
     }
@@ -605,34 +583,27 @@ impl ServerActor {
                 Frame::Call(call) => self.call(peer, call, now),
                 Frame::Cancel { id } => self.cancel((peer, id)),
                 Frame::Query { id, subject, params } => self.query(peer, id, &subject, params),
-                // Of streams, which nobody here has taken.
+                Frame::Item { id, .. }
+                | Frame::Credit { id, .. }
+                | Frame::End { id, .. }
+                | Frame::Stop { id, .. } => self.stream_frame((peer, id), frame),
+                // Of those that are for callees there are no others.
                 _ => {}
             },
             ServerInbound::PeerUp(peer, hello, credentials) => {
                 let caller =
-                    Caller { identity: hello.identity, node: hello.node, peer, credentials };
+                    PeerInfo { identity: hello.identity, node: hello.node, peer, credentials };
                 let limit = usize::try_from(hello.max_message_bytes).unwrap_or(usize::MAX);
-                self.sessions.peer_up(caller, limit);
+                self.calls.sessions.peer_up(caller, limit);
             }
             ServerInbound::PeerDown(peer) => {
-                for (id, stage) in self.sessions.peer_down(peer) {
-                    self.cancel_stage((peer, id), stage);
+                for taken in self.calls.peer_down(peer) {
+                    self.end(taken);
                 }
             }
             ServerInbound::Serving(service, result) => self.serving(&service, result),
         }
     }
-}
-
-/// Readies a call for waiting: a small one is not to keep the large buffer alive in which it came.
-fn compact(mut waiting: Waiting) -> Waiting {
-    let call = &mut waiting.call;
-    if call.params.len() < COMPACT_BELOW {
-        call.params = Bytes::copy_from_slice(&call.params);
-        call.service = call.service.to_string().into();
-        call.method = call.method.to_string().into();
-    }
-    waiting
 }
 
 fn encode<T: serde::Serialize>(value: T) -> Outcome {
@@ -642,85 +613,20 @@ fn encode<T: serde::Serialize>(value: T) -> Outcome {
     }
 }
 
-/// A message and error value that fit; an own error over the limit becomes a failure that says so.
-fn bounded(mut failure: Failure, limit: usize) -> Failure {
-    const LONGEST: usize = 8 * 1024;
-    if failure.message.len() > LONGEST {
-        let end = failure.message.floor_char_boundary(LONGEST);
-        failure.message.truncate(end);
-        failure.message.push('…');
-    }
-    // What a service written by hand may give, and the caller's node would take for garbage.
-    failure.nearest.retain(|name| name.len() <= MAX_NAME_BYTES);
-    failure.nearest.truncate(MAX_LIST);
-    failure.value = failure.value.filter(|value| !value.is_empty());
-    match &failure.value {
-        Some(value) if value.len() > limit => Failure::new(
-            Reason::ResultTooLarge,
-            format!(
-                "the method returned an error of {} bytes, the limit is {limit} \
-                 (limits.max_message_bytes, the lower of both sides): {}",
-                value.len(),
-                failure.message
-            ),
-        ),
-        _ => failure,
-    }
-}
-
-fn unknown<'a>(
-    reason: Reason,
-    what: &str,
-    name: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Failure {
-    let nearest = nearest_few(name, known);
-    let mut message = format!("no {what} is named `{}`", name.escape_debug());
-    if let Some(first) = nearest.first() {
-        message.push_str(&format!("; did you mean `{first}`?"));
-    }
-    let mut failure = Failure::new(reason, message);
-    failure.nearest = nearest;
-    failure
-}
-
-/// Why a service cannot be served under its names, if so.
-fn unusable(descriptor: &Descriptor) -> Option<String> {
-    if let Err(error) = descriptor.name.parse::<crate::config::Name>() {
-        return Some(format!("the service's name `{}` cannot be used: {error}", descriptor.name));
-    }
-    let mut seen = std::collections::HashSet::new();
-    descriptor.methods.iter().find_map(|method| {
-        let name = &*method.name;
-        if name.is_empty() || name.len() > crate::wire::MAX_NAME_BYTES {
-            let limit = crate::wire::MAX_NAME_BYTES;
-            Some(format!("the name of a method has 1 to {limit} bytes, not `{name}`"))
-        } else if !seen.insert(name) {
-            Some(format!("two methods of `{}` are named `{name}`", descriptor.name))
-        } else {
-            None
-        }
-    })
-}
-
 impl Actor for ServerActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        if let Some(ended) = self.ended_batches.take() {
-            ctx.add_stream(ended);
+        if let Some(handlers) = self.from_handlers.take() {
+            ctx.add_stream(handlers);
         }
     }
 }
 
-impl StreamHandler<Vec<Ended>> for ServerActor {
-    fn handle(&mut self, batch: Vec<Ended>, ctx: &mut Context<Self>) {
-        for Ended { key, one_way, outcome } in batch {
-            // A call that was cancelled after its handler's last step has no place here any more.
-            if let Some(running) = self.sessions.take_running(key) {
-                self.reply(key, one_way, outcome);
-                self.free(running.service);
-            }
+impl StreamHandler<Vec<(CallKey, FromHandler)>> for ServerActor {
+    fn handle(&mut self, batch: Vec<(CallKey, FromHandler)>, ctx: &mut Context<Self>) {
+        for (key, word) in batch {
+            self.heard(key, word);
         }
         self.settle(ctx);
     }
@@ -740,11 +646,19 @@ impl Handler<ServerFrames> for ServerActor {
     }
 }
 
+impl Handler<ListPeers> for ServerActor {
+    type Result = ();
+
+    fn handle(&mut self, ListPeers(reply): ListPeers, _: &mut Context<Self>) {
+        let _ = reply.send(self.calls.sessions.peers().cloned().collect());
+    }
+}
+
 impl Handler<Serve> for ServerActor {
     type Result = ();
 
-    fn handle(&mut self, Serve(service, reply): Serve, ctx: &mut Context<Self>) {
-        self.open(service, reply);
+    fn handle(&mut self, serve: Serve, ctx: &mut Context<Self>) {
+        self.open(serve);
         self.settle(ctx);
     }
 }
@@ -793,6 +707,6 @@ impl Handler<CloseServer> for ServerActor {
 
 impl std::fmt::Debug for ServerActor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ServerActor").field("sessions", &self.sessions).finish_non_exhaustive()
+        f.debug_struct("ServerActor").field("calls", &self.calls).finish_non_exhaustive()
     }
 }

@@ -30,7 +30,8 @@ pub(crate) enum Begun {
 /// Begins a call and runs its handler as far as it goes without waiting.
 ///
 /// Most handlers end here, which saves them a task. One that waits is polled again when it becomes
-/// a task, with that task's waker, so the waker used here need not do anything.
+/// a task, with that task's waker, so the waker used here need not do anything. One with streams is
+/// always a task: its outcome has to come after its items, by the same way.
 pub(crate) fn begin(
     service: &dyn Service,
     method: usize,
@@ -39,6 +40,9 @@ pub(crate) fn begin(
 ) -> Begun {
     let first = guarded(&context, || {
         let mut invocation = service.call(method, params, &context)?;
+        if context.streams().is_some() {
+            return Ok(First::Pending(invocation));
+        }
         match invocation.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())) {
             // What is done is dropped in here, where its destructors may do what handlers may.
             Poll::Ready(outcome) => outcome.map(First::Done),

@@ -3,13 +3,15 @@
 use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
-use crate::context::{Caller, Context};
+use super::admission::{Lane, Ticket};
+use super::replies::ReplyTo;
+use super::watch::Watch;
+use crate::context::Context;
+use crate::peer::PeerInfo;
+use crate::stream::CallKey;
 use crate::table::Table;
 use crate::transport::PeerId;
 use crate::wire::CallId;
-
-/// A call as this node knows it: ids are the caller's own.
-pub(crate) type CallKey = (PeerId, CallId);
 
 /// All sessions.
 #[derive(Debug, Default)]
@@ -20,7 +22,7 @@ pub(crate) struct Sessions {
 /// One client.
 #[derive(Debug)]
 pub(crate) struct Session {
-    pub(crate) caller: Rc<Caller>,
+    pub(crate) caller: Rc<PeerInfo>,
     /// The largest payload it takes.
     pub(crate) max_message_bytes: usize,
     calls: Table<CallId, Stage>,
@@ -30,7 +32,7 @@ pub(crate) struct Session {
 #[derive(Debug)]
 pub(crate) enum Stage {
     /// It waits for its turn at the service in this place of the server's table.
-    Waiting { service: usize, one_way: bool },
+    Waiting { service: usize, ticket: Ticket },
     /// Its handler is a task of its own.
     Running(Running),
 }
@@ -39,9 +41,28 @@ pub(crate) enum Stage {
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) service: usize,
+    /// The lane whose place it has.
+    pub(crate) lane: Lane,
     pub(crate) one_way: bool,
+    /// Its results are a stream.
+    pub(crate) streams: bool,
     pub(crate) context: Context,
     pub(crate) abort: tokio::task::AbortHandle,
+    /// Whoever listens, to be told how the call ends.
+    pub(crate) watch: Option<Box<Watch>>,
+}
+
+impl Running {
+    /// How its caller is told that it has ended.
+    pub(crate) fn reply_to(&mut self) -> ReplyTo {
+        ReplyTo { one_way: self.one_way, streams: self.streams, watch: self.watch.take() }
+    }
+
+    /// Drops the handler at its next `.await`, and tells what it spawned.
+    pub(crate) fn stop(&self) {
+        self.context.cancel();
+        self.abort.abort();
+    }
 }
 
 impl Session {
@@ -52,7 +73,7 @@ impl Session {
 }
 
 impl Sessions {
-    pub(crate) fn peer_up(&mut self, caller: Caller, max_message_bytes: usize) {
+    pub(crate) fn peer_up(&mut self, caller: PeerInfo, max_message_bytes: usize) {
         let peer = caller.peer;
         let session =
             Session { caller: Rc::new(caller), max_message_bytes, calls: Table::default() };
@@ -72,6 +93,11 @@ impl Sessions {
     /// Whether the call is here.
     pub(crate) fn has(&self, (peer, id): CallKey) -> bool {
         self.sessions.get(&peer).is_some_and(|session| session.has(id))
+    }
+
+    /// Where the call stands, if it is here.
+    pub(crate) fn stage(&self, (peer, id): CallKey) -> Option<&Stage> {
+        self.sessions.get(&peer)?.calls.get(&id)
     }
 
     /// The call has come to this stage.
@@ -111,8 +137,8 @@ impl Sessions {
             .collect()
     }
 
-    /// The clients, for lists.
-    pub(crate) fn callers(&self) -> impl Iterator<Item = &Caller> {
+    /// Whoever has a session, for lists.
+    pub(crate) fn peers(&self) -> impl Iterator<Item = &PeerInfo> {
         self.sessions.values().map(|session| &*session.caller)
     }
 }

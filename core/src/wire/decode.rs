@@ -12,7 +12,8 @@ use super::encode::kind;
 use super::frame::Durability;
 use super::{
     Announcement, CallFrame, CallId, CallOptions, Failure, Frame, Headers, Hello, MAX_HEADERS,
-    MAX_LIST, MAX_NAME_BYTES, NodeId, Reason, ServerState, StreamId, TaskOptions, WireError,
+    MAX_LIST, MAX_NAME_BYTES, NodeId, PartHead, Reason, ServerState, StreamId, TaskOptions,
+    WireError,
 };
 
 /// The longest text in a frame that is no name: a message, a header's value, a token.
@@ -282,6 +283,7 @@ impl Reader<'_> {
                 "streams" => options.streams = r.d.u32()?,
                 "credit" => options.credit = r.d.u64()?,
                 "task" => options.task = Some(r.task()?),
+                "nested" => options.nested = r.d.bool()?,
                 _ => return Ok(false),
             }
             Ok(true)
@@ -349,6 +351,28 @@ impl Reader<'_> {
         failure.value = if none { None } else { Some(value) };
         Ok(failure)
     }
+}
+
+/// Reads the beginning of a part, and answers how many bytes it took.
+pub(super) fn part_head(frame: &[u8]) -> Option<(PartHead, usize)> {
+    let mut d = Decoder::new(frame);
+    if d.array().ok()? != Some(4) || d.u64().ok()? != kind::PART {
+        return None;
+    }
+    let (message, last) = (d.u64().ok()?, d.bool().ok()?);
+    // By hand: the decoder wants all of the bytes to be there.
+    let (first, rest) = frame.get(d.position()..)?.split_first()?;
+    let size = match first {
+        0x40..=0x57 => 0,
+        0x58..=0x5b => 1 << (first - 0x58),
+        _ => return None,
+    };
+    let len = match size {
+        0 => u64::from(first - 0x40),
+        _ => rest.get(..size)?.iter().fold(0, |len, byte| len << 8 | u64::from(*byte)),
+    };
+    let head = PartHead { message, last, len: usize::try_from(len).ok()? };
+    Some((head, d.position() + 1 + size))
 }
 
 fn malformed(what: String) -> WireError {

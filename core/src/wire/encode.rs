@@ -8,7 +8,7 @@ use minicbor::Encoder;
 use minicbor::encode::Error;
 
 use super::frame::Durability;
-use super::{Announcement, CallOptions, Failure, Frame, Hello};
+use super::{Announcement, CallOptions, Failure, Frame, Hello, PartHead};
 
 /// Why not `expect` alone: the writer cannot fail, and the compiler knows.
 type Written = Result<(), Error<Infallible>>;
@@ -127,13 +127,23 @@ fn head(frame: &Frame, e: &mut Encoder<Buffer<'_>>) -> Written {
             e.array(2)?.u64(kind::PONG)?.u64(*nonce)?;
         }
         Frame::Part { message, last, bytes } => {
-            e.array(4)?.u64(kind::PART)?.u64(*message)?.bool(*last)?;
-            e.bytes_len(bytes.len() as u64)?;
+            part(PartHead { message: *message, last: *last, len: bytes.len() }, e)?;
         }
         Frame::Goodbye { reason, clean } => {
             e.array(3)?.u64(kind::GOODBYE)?.str(reason)?.bool(*clean)?;
         }
     }
+    Ok(())
+}
+
+/// Appends all of a part but its bytes.
+pub(super) fn part_head(head: PartHead, out: &mut BytesMut) {
+    part(head, &mut Encoder::new(Buffer(out))).expect("a growing buffer takes everything");
+}
+
+fn part(head: PartHead, e: &mut Encoder<Buffer<'_>>) -> Written {
+    e.array(4)?.u64(kind::PART)?.u64(head.message)?.bool(head.last)?;
+    e.bytes_len(head.len as u64)?;
     Ok(())
 }
 
@@ -184,6 +194,7 @@ fn options(it: Option<&CallOptions>, e: &mut Encoder<Buffer<'_>>) -> Written {
         it.streams != 0,
         it.credit != 0,
         it.task.is_some(),
+        it.nested,
     ];
     e.map(entries.iter().filter(|present| **present).count() as u64)?;
     if it.one_way {
@@ -216,6 +227,9 @@ fn options(it: Option<&CallOptions>, e: &mut Encoder<Buffer<'_>>) -> Written {
         if task.detached {
             e.str("detached")?.bool(true)?;
         }
+    }
+    if it.nested {
+        e.str("nested")?.bool(true)?;
     }
     Ok(())
 }

@@ -106,6 +106,8 @@ reasons! {
     Closed = 15, NotSent, "closed";
     /// The peer that was addressed is not there.
     PeerGone = 16, NotSent, "peer_gone";
+    /// An interceptor of the caller refused it.
+    Intercepted = 17, NotSent, "intercepted";
 
     /// As much is running and waiting at the server as may be.
     Busy = 20, Refused, "busy";
@@ -144,6 +146,8 @@ reasons! {
     TaskDead = 36, Failed, "task_dead";
     /// The task's time ran out before it ended.
     TaskExpired = 37, Failed, "task_expired";
+    /// An item of a stream could not be written or read, so the call was ended.
+    StreamBroken = 38, Failed, "stream_broken";
 
     /// The server was lost while it had the call.
     ServerLost = 40, OutcomeUnknown, "server_lost";

@@ -186,6 +186,8 @@ pub struct CallOptions {
     pub credit: u64,
     /// The call is to be recorded as a task.
     pub task: Option<TaskOptions>,
+    /// A handler makes the call and waits for it: the callee keeps a few places for such calls.
+    pub nested: bool,
 }
 
 impl CallOptions {
@@ -201,6 +203,12 @@ impl CallFrame {
     #[must_use]
     pub fn is_one_way(&self) -> bool {
         self.options.as_ref().is_some_and(|options| options.one_way)
+    }
+
+    /// Whether a handler waits for it.
+    #[must_use]
+    pub fn is_nested(&self) -> bool {
+        self.options.as_ref().is_some_and(|options| options.nested)
     }
 }
 

@@ -68,6 +68,19 @@ impl Hello {
         }
     }
 
+    /// Names an ability, as a transport does for those that are its own.
+    pub fn add(&mut self, feature: &str) {
+        if !self.has(feature) {
+            self.features.push(feature.into());
+        }
+    }
+
+    /// Whether it names an ability.
+    #[must_use]
+    pub fn has(&self, feature: &str) -> bool {
+        self.features.iter().any(|named| named == feature)
+    }
+
     /// Whether a session with the sender of `other` can be, and if not why, in words for both logs.
     ///
     /// # Errors
@@ -105,6 +118,15 @@ mod tests {
         assert_eq!(ours.agrees_with(&theirs), Ok(3));
         theirs.versions = (4, 5);
         assert!(ours.agrees_with(&theirs).unwrap_err().contains("4 to 5"));
+    }
+
+    #[test]
+    fn a_feature_is_named_once() {
+        let mut hello = Hello::new("default", "a");
+        assert!(!hello.has("parts"));
+        hello.add("parts");
+        hello.add("parts");
+        assert!(hello.has("parts") && hello.features.len() == 1);
     }
 
     #[test]

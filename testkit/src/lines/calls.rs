@@ -88,7 +88,7 @@ pub async fn line_03_concurrent_calls_get_their_own_answers(world: &dyn World) {
     assert!(hanging.iter().all(|call| !call.is_finished()));
 
     let caller = &nodes[0];
-    caller.serve(Functions::new("callback").add("ask", || "it is me")).await.unwrap();
+    caller.offer(Functions::new("callback").add("ask", || "it is me")).await.unwrap();
     let contract = caller.client(SERVICE);
     assert_eq!(contract.call::<String>("call_back", ()).await.unwrap(), "it is me");
     assert_eq!(contract.call::<u32>("through", (10,)).await.unwrap(), 10);
@@ -132,7 +132,7 @@ pub async fn line_05_the_deadline_travels_and_is_inherited(world: &dyn World) {
     };
     let held = [hang(), hang()];
     let peer = node.servers(SERVICE).await.unwrap()[0].peer;
-    while node.status(peer).await.unwrap().services[0].running < 2 {}
+    while node.peer(peer).status().await.unwrap().services[0].running < 2 {}
     let late = contract.call::<()>("hang", ("late",)).timeout(Duration::from_millis(50)).await;
     let late = late.unwrap_err();
     assert!([Reason::DeadlineExceeded, Reason::Expired].contains(&late.reason()), "{late:?}");

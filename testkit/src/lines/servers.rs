@@ -11,7 +11,7 @@ use crate::world::{client, client_in};
 use crate::{Options, SERVICE, World, contract_service};
 
 /// Waits until this many servers of the contract service are seen.
-async fn until_servers(node: &Node, count: usize) {
+pub(super) async fn until_servers(node: &Node, count: usize) {
     let mut events = node.events();
     while node.servers(SERVICE).await.unwrap().len() != count {
         events.next().await.expect("the node is open");
@@ -174,7 +174,7 @@ pub async fn line_17_namespaces_never_meet_and_nothing_dead_is_listed(world: &dy
     let listed = in_red.all_servers().await.unwrap();
     assert_eq!(listed.len(), 1);
     assert_eq!((&*listed[0].service, &*listed[0].server), (SERVICE, "r"));
-    let status = in_red.status(listed[0].peer).await.unwrap();
+    let status = in_red.peer(listed[0].peer).status().await.unwrap();
     assert!(status.clients.iter().all(|client| client.identity == in_red.identity()));
 
     red.kill();

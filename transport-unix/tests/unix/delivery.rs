@@ -9,13 +9,21 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::UnixListener;
 
 use crate::node::{Node, answer, attachment, call, limits, outbound, pair, pair_as, run};
-use crate::raw::{Raw, framed, listen};
+use crate::raw::{Raw, framed, hello, listen};
 
 /// A client that has met a raw server.
 async fn met(dir: &std::path::Path) -> (Node, PeerId, Raw, UnixListener) {
+    met_as(dir, hello()).await
+}
+
+/// The same, if the server says this hello.
+pub(crate) async fn met_as(
+    dir: &std::path::Path,
+    hello: Frame,
+) -> (Node, PeerId, Raw, UnixListener) {
     let listener = listen(dir);
     let mut client = Node::open(dir).await;
-    let (raw, ()) = tokio::join!(Raw::accept(&listener), client.watch("calc"));
+    let (raw, ()) = tokio::join!(Raw::accept_as(&listener, hello), client.watch("calc"));
     let (peer, _) = client.server().await;
     client.so_far().await;
     (client, peer, raw, listener)

@@ -1,8 +1,9 @@
 //! Clients: they find servers, whenever those come.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
-use farcall_core::transport::Watch;
+use farcall_core::transport::{Inbound, Outbound, Watch};
 use tempfile::tempdir;
 
 use crate::node::{Node, attachment, call, pair, run};
@@ -203,5 +204,93 @@ fn many_clients_find_many_servers() {
                 node.frame().await;
             }
         }
+    });
+}
+
+#[test]
+fn a_folder_that_cannot_be_trusted_fails_the_watch_until_it_can() {
+    run(async {
+        let dir = tempdir().unwrap();
+        let mut server = Node::open(dir.path()).await;
+        server.serve("calc", "a").await.unwrap();
+        let folder = dir.path().join("s/default/calc");
+        let set_mode = |mode| {
+            fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let calc = Watch::Service("calc".into());
+        set_mode(0o777);
+        let mut client = Node::open(dir.path()).await;
+        let error = client.try_watch_for(calc.clone()).await.unwrap_err().to_string();
+        assert!(error.contains("cannot look for servers") && error.contains("chmod"), "{error}");
+        // The others of the namespace are found all the same, and this is told of once.
+        client.watch_for(Watch::Everything).await;
+        assert!(client.so_far().await.is_empty());
+        set_mode(0o755);
+        let (peer, _) = client.server().await;
+        client.reaches(peer, &mut server).await;
+    });
+}
+
+#[test]
+fn a_service_that_cannot_be_looked_into_is_told_of_beside_the_others() {
+    run(async {
+        let dir = tempdir().unwrap();
+        let mut server = Node::open(dir.path()).await;
+        server.serve("calc", "a").await.unwrap();
+        server.serve("text", "a").await.unwrap();
+        let folder = dir.path().join("s/default/calc");
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+        let mut client = Node::open(dir.path()).await;
+        client.watch_for(Watch::Everything).await;
+        assert_eq!(client.server().await.1.service, "text");
+        let error = client.watching(Watch::Service("calc".into())).await.unwrap_err();
+        assert!(error.to_string().contains("calc has mode 777"), "{error}");
+    });
+}
+
+#[test]
+fn a_service_of_an_impossible_name_cannot_be_watched() {
+    run(async {
+        let dir = tempdir().unwrap();
+        let mut client = Node::open(dir.path()).await;
+        let watch = Watch::Service("a/b".into());
+        assert!(client.try_watch_for(watch).await.unwrap_err().to_string().contains("a/b"));
+    });
+}
+
+#[test]
+fn a_server_that_says_no_hello_is_told_of_long_before_it_is_given_up() {
+    run(async {
+        let dir = tempdir().unwrap();
+        let listener = listen(dir.path());
+        let mut client = Node::open(dir.path()).await;
+        client.ask(Outbound::Watch(Watch::Service("calc".into()))).await;
+        let (server, reason) = client.unreachable().await;
+        assert_eq!(server, "calc/a");
+        assert!(reason.contains("no hello within 500ms"), "{reason}");
+        assert!(client.so_far().await.is_empty(), "the look goes on");
+        // It is met once it speaks.
+        let _raw = Raw::accept(&listener).await;
+        client.watching(Watch::Service("calc".into())).await.unwrap();
+        client.server().await;
+    });
+}
+
+#[test]
+fn a_server_that_cannot_be_met_is_told_of_once() {
+    run(async {
+        let dir = tempdir().unwrap();
+        let listener = listen(dir.path());
+        let mut client = Node::open(dir.path()).await;
+        client.ask(Outbound::Watch(Watch::Service("calc".into()))).await;
+        for _ in 0..4 {
+            let (socket, _) = listener.accept().await.unwrap();
+            drop(socket);
+        }
+        let (server, reason) = client.unreachable().await;
+        assert_eq!((&*server, &*reason), ("calc/a", "it closed the connection"));
+        client.watching(Watch::Service("calc".into())).await.unwrap();
+        let seen = client.so_far().await;
+        assert!(!seen.iter().any(|it| matches!(it, Inbound::Unreachable { .. })), "{seen:?}");
     });
 }

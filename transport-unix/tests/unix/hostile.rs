@@ -3,22 +3,22 @@
 use std::time::Duration;
 
 use farcall_core::transport::{Attachment, Inbound, LinkLimits};
-use farcall_core::wire::{Frame, Hello};
+use farcall_core::wire::{FRAME_OVERHEAD, Frame, Hello};
 use tempfile::{TempDir, tempdir};
 
 use crate::node::{Node, attachment, call, limits, run};
 use crate::raw::{Raw, framed, hello, listen};
 
 /// A server with a client that means well.
-struct Scene {
+pub(crate) struct Scene {
     dir: TempDir,
-    server: Node,
+    pub(crate) server: Node,
     client: Node,
     to_server: farcall_core::transport::PeerId,
 }
 
 impl Scene {
-    async fn set(limits: LinkLimits) -> Scene {
+    pub(crate) async fn set(limits: LinkLimits) -> Scene {
         let dir = tempdir().unwrap();
         let mut server = Node::open_as(dir.path(), Attachment { limits, ..attachment() }).await;
         server.serve("calc", "a").await.unwrap();
@@ -29,16 +29,16 @@ impl Scene {
         Scene { dir, server, client, to_server }
     }
 
-    fn socket(&self) -> std::path::PathBuf {
+    pub(crate) fn socket(&self) -> std::path::PathBuf {
         self.dir.path().join("s/default/calc/a.sock")
     }
 
-    async fn all_is_well(&mut self) {
+    pub(crate) async fn all_is_well(&mut self) {
         self.client.reaches(self.to_server, &mut self.server).await;
     }
 }
 
-fn hasty() -> LinkLimits {
+pub(crate) fn hasty() -> LinkLimits {
     let moment = Duration::from_millis(100);
     LinkLimits { handshake: moment, stall: moment, ..limits() }
 }
@@ -104,6 +104,36 @@ fn a_length_over_the_limit_is_refused_before_memory_is_taken() {
             assert!(said.contains(&len.to_string()) && said.contains("1000"), "{said}");
             scene.server.rejected().await;
         }
+        scene.all_is_well().await;
+    });
+}
+
+#[test]
+fn a_hello_has_a_limit_of_its_own_which_holds_for_nothing_after_it() {
+    run(async {
+        let mut scene = Scene::set(limits()).await;
+        let most = FRAME_OVERHEAD;
+        for len in [most as u32 + 1, 1 << 20, 32 << 20] {
+            let mut raw = Raw::connect(&scene.socket()).await;
+            raw.write(&len.to_be_bytes()).await;
+            let said = raw.goodbye().await.unwrap();
+            assert!(said.contains(&len.to_string()) && said.contains("65536"), "{said}");
+            scene.server.rejected().await;
+        }
+        // A hello that is as long as that, and what comes with it.
+        let mut raw = Raw::connect(&scene.socket()).await;
+        let mut bytes = framed(&hello()).to_vec();
+        let (key, value) = (b"\x65extra", vec![b'a'; most - (bytes.len() - 4) - 6 - 5]);
+        bytes[5 + 1] += 1;
+        bytes.extend_from_slice(key);
+        bytes.extend_from_slice(&[0x7a]);
+        bytes.extend_from_slice(&(value.len() as u32).to_be_bytes());
+        bytes.extend_from_slice(&value);
+        assert_eq!(bytes.len() - 4, most);
+        bytes[..4].copy_from_slice(&(most as u32).to_be_bytes());
+        bytes.extend_from_slice(&framed(&call(1, 100_000)));
+        raw.write(&bytes).await;
+        assert_eq!(scene.server.frame().await.1, call(1, 100_000));
         scene.all_is_well().await;
     });
 }

@@ -5,5 +5,6 @@ mod delivery;
 mod discovery;
 mod hostile;
 mod node;
+mod parts;
 mod raw;
 mod serving;

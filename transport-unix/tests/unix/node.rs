@@ -124,12 +124,32 @@ impl Node {
     }
 
     pub(crate) async fn watch_for(&mut self, watch: Watch) {
+        self.try_watch_for(watch).await.unwrap();
+    }
+
+    pub(crate) async fn try_watch_for(&mut self, watch: Watch) -> Result<(), LinkError> {
         self.ask(Outbound::Watch(watch.clone())).await;
+        self.watching(watch).await
+    }
+
+    /// Waits for what becomes of a watch.
+    pub(crate) async fn watching(&mut self, of: Watch) -> Result<(), LinkError> {
         self.until(|inbound| match inbound {
-            Inbound::Watching(of) if *of == watch => Some(()),
+            Inbound::Watching { watch, result } if *watch == of => Some(result.clone()),
             _ => None,
         })
-        .await;
+        .await
+    }
+
+    /// The next server that cannot be reached, and why.
+    pub(crate) async fn unreachable(&mut self) -> (String, String) {
+        self.until(|inbound| match inbound {
+            Inbound::Unreachable { service, server, reason } => {
+                Some((format!("{service}/{server}"), reason.clone()))
+            }
+            _ => None,
+        })
+        .await
     }
 
     /// The next server that announces itself.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bytes::{Bytes, BytesMut};
-use farcall_core::wire::{Announcement, Frame, Hello, NodeId, ServerState};
+use farcall_core::wire::{Announcement, Frame, Hello, NodeId, PARTS, ServerState};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
@@ -20,8 +20,12 @@ impl Raw {
 
     /// Connects as a client that is well behaved so far.
     pub(crate) async fn greet(socket: &Path) -> Raw {
+        Raw::greet_as(socket, hello()).await
+    }
+
+    pub(crate) async fn greet_as(socket: &Path, hello: Frame) -> Raw {
         let mut raw = Raw::connect(socket).await;
-        raw.send(&hello()).await;
+        raw.send(&hello).await;
         assert!(matches!(raw.next().await, Some(Frame::Hello(_))));
         assert!(matches!(raw.next().await, Some(Frame::Announce(_))));
         raw
@@ -29,9 +33,13 @@ impl Raw {
 
     /// Accepts a client as server `a` of `calc`.
     pub(crate) async fn accept(listener: &UnixListener) -> Raw {
+        Raw::accept_as(listener, hello()).await
+    }
+
+    pub(crate) async fn accept_as(listener: &UnixListener, hello: Frame) -> Raw {
         let (socket, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
         let mut raw = Raw(socket);
-        raw.send(&hello()).await;
+        raw.send(&hello).await;
         assert!(matches!(raw.next().await, Some(Frame::Hello(_))));
         raw.send(&announce()).await;
         raw
@@ -93,6 +101,13 @@ pub(crate) fn framed(frame: &Frame) -> Bytes {
 
 pub(crate) fn hello() -> Frame {
     Frame::Hello(Box::new(Hello::new("default", "raw")))
+}
+
+/// Of somebody who takes parts.
+pub(crate) fn hello_with_parts() -> Frame {
+    let mut hello = Hello::new("default", "raw");
+    hello.add(PARTS);
+    Frame::Hello(Box::new(hello))
 }
 
 pub(crate) fn announce() -> Frame {

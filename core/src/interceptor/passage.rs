@@ -1,0 +1,159 @@
+//! A served call's way through the interceptors to its handler.
+
+use std::cell::{Cell, OnceCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::chain::Stop;
+use super::{CallInfo, Chain, Check, End, Incoming, Refusal, Side};
+use crate::context::Context;
+use crate::node::Node;
+use crate::observe::Ended;
+use crate::params::Params;
+use crate::service::{Descriptor, IntoService, Invocation, Service};
+use crate::wire::{Failure, Headers};
+
+/// A service that is to be served through interceptors.
+pub(crate) struct Intercepting {
+    pub(crate) service: Box<dyn IntoService>,
+    pub(crate) chain: Chain,
+}
+
+impl IntoService for Intercepting {
+    fn into_service(self: Box<Self>) -> Result<Rc<dyn Service>, String> {
+        let service = self.service.into_service()?;
+        let way = Rc::new(Way { chain: self.chain, node: OnceCell::new() });
+        Ok(Rc::new(Intercepted { service, way }))
+    }
+}
+
+/// What all calls of one service go through.
+struct Way {
+    chain: Chain,
+    /// The node as handlers get it.
+    node: OnceCell<Node>,
+}
+
+/// How far one call has come.
+pub(crate) struct Passage {
+    way: Rc<Way>,
+    arguments: usize,
+    /// Those that let it pass so far.
+    passed: Cell<usize>,
+    since: Instant,
+}
+
+impl Passage {
+    pub(crate) fn node(&self) -> &Node {
+        self.way.node.get().expect("set before there is a passage")
+    }
+
+    /// When the call came to the first interceptor.
+    pub(crate) fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// Tells those that let the call pass how it ended.
+    pub(crate) fn ended(
+        &self,
+        context: &Context,
+        one_way: bool,
+        ended: Ended,
+        message: &str,
+        result: usize,
+        took: Duration,
+    ) {
+        let call = CallInfo {
+            side: Side::Server(context),
+            service: context.service(),
+            method: context.method(),
+            arguments: self.arguments,
+            one_way,
+        };
+        self.way.chain.ended(self.passed.get(), &call, &End { ended, message, result, took });
+    }
+}
+
+/// A service behind interceptors.
+struct Intercepted {
+    service: Rc<dyn Service>,
+    way: Rc<Way>,
+}
+
+impl Service for Intercepted {
+    fn descriptor(&self) -> Descriptor {
+        self.service.descriptor()
+    }
+
+    fn call(
+        &self,
+        method: usize,
+        params: Params,
+        context: &Context,
+    ) -> Result<Invocation, Failure> {
+        let chain = &self.way.chain;
+        self.way.node.get_or_init(|| context.node().with_chain(chain.clone()));
+        let arguments = params.len();
+        let (way, passed) = (Rc::clone(&self.way), Cell::new(0));
+        context.pass(Passage { way, arguments, passed, since: Instant::now() });
+        let mut incoming =
+            Incoming { context: context.clone(), arguments, given: Headers::new(), check: None };
+        let stop = advance(chain, 0, &mut incoming)?;
+        let (service, context) = (Rc::clone(&self.service), context.clone());
+        let way = Rc::clone(&self.way);
+        Ok(Box::pin(async move {
+            if let Some(stop) = stop {
+                checked(&way.chain, stop, &mut incoming).await?;
+            }
+            context.passed(incoming.given);
+            let mut invocation = context.enter_span(|| service.call(method, params, &context))?;
+            poll_fn(|cx| context.enter_span(|| invocation.as_mut().poll(cx))).await
+        }))
+    }
+
+    fn __intercepted(&self) -> bool {
+        true
+    }
+}
+
+/// Takes a call on from one place to the next check, if there is one.
+fn advance(
+    chain: &Chain,
+    from: usize,
+    call: &mut Incoming,
+) -> Result<Option<(usize, Check)>, Failure> {
+    let went = chain.incoming(from, call);
+    let passed = |passed| {
+        if let Some(passage) = call.context.passage() {
+            passage.passed.set(passed);
+        }
+    };
+    match went {
+        Ok(()) => {
+            passed(chain.len());
+            Ok(None)
+        }
+        Err(Stop::Check(next, check)) => {
+            passed(next);
+            Ok(Some((next, check)))
+        }
+        Err(Stop::Refused(at, failure)) => {
+            passed(at);
+            Err(failure)
+        }
+    }
+}
+
+/// Waits for checks, each before what is further in, until all have let the call pass.
+async fn checked(chain: &Chain, first: (usize, Check), call: &mut Incoming) -> Result<(), Failure> {
+    let mut stop = Some(first);
+    while let Some((next, check)) = stop {
+        let given = check.await.map_err(Refusal::at_server)?;
+        for (name, value) in given {
+            call.set_header(name, value);
+        }
+        stop = advance(chain, next, call)?;
+    }
+    Ok(())
+}
