@@ -18,7 +18,7 @@ use crate::params::encode_dynamic;
 use crate::queue::Batches;
 use crate::transport::{Address, LinkError, Outbound, PeerId, Watch};
 use crate::value;
-use crate::wire::{CallId, Failure, Frame, Headers, Hello, Reason, StreamId};
+use crate::wire::{CallId, Failure, Frame, Headers, Hello, Reason};
 
 /// Sees calls through: one per node.
 pub(crate) struct ClientActor {
@@ -248,15 +248,10 @@ impl StreamHandler<Vec<Submission>> for ClientActor {
                 Submission::Call(id, call) => self.pending.submit(id, call, now),
                 Submission::Cancel(id) => self.pending.cancel(id, now),
                 Submission::Item(id, stream, value) => {
-                    self.pending.send_stream(id, Frame::Item { id, stream, value });
+                    self.pending.send_item(id, stream, value, now);
                 }
-                Submission::End(id, stream) => {
-                    self.pending.send_stream(id, Frame::End { id, stream, failure: None });
-                }
-                Submission::Credit(id, bytes) => {
-                    let stream = StreamId::RESULT;
-                    self.pending.send_stream(id, Frame::Credit { id, stream, bytes });
-                }
+                Submission::End(id, stream) => self.pending.send_end(id, stream),
+                Submission::Credit(id, bytes) => self.pending.read(id, bytes),
             }
         }
         self.settle(ctx);
