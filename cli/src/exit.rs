@@ -26,6 +26,8 @@ pub(crate) enum Status {
     Output,
     /// Ctrl-C.
     Interrupted,
+    /// SIGTERM.
+    Terminated,
 }
 
 impl Status {
@@ -42,6 +44,7 @@ impl Status {
             Status::Output => 74,
             // As shells say it: 128 and the signal's number.
             Status::Interrupted => 130,
+            Status::Terminated => 143,
         }
     }
 
