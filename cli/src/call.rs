@@ -84,7 +84,8 @@ pub(crate) async fn run(
     if let Some((param, (_, definitions))) = input.zip(known) {
         if interactive {
             let ParamDescriptor { name, ty, .. } = param;
-            terminal.note(format_args!("type items of `{name}` ({ty}), one a line; Ctrl-D ends"));
+            terminal
+                .note(format_args!("type items of `{name}` ({ty}), one a line; Ctrl-D ends them"));
         }
         let limit = node.config().limits.max_message_bytes;
         let read = lines::items(stdin, Item::new(param, definitions), limit);
@@ -190,7 +191,7 @@ async fn mistaken(mistake: &mut Option<oneshot::Receiver<String>>) -> Failure {
     if let Some(told) = mistake
         && let Ok(words) = told.await
     {
-        return Failure::new(Reason::WrongArguments, words);
+        return Failure::new(Reason::StreamBroken, words);
     }
     // The call's stream is gone, and with it whoever would tell.
     *mistake = None;
@@ -246,7 +247,9 @@ fn help(
     method: Option<&MethodDescriptor>,
 ) -> Option<(&'static str, String)> {
     match (reason, method, descriptor) {
-        (Reason::WrongArguments, Some(method), _) => Some(("takes", signature(method))),
+        (Reason::WrongArguments | Reason::StreamBroken, Some(method), _) => {
+            Some(("takes", signature(method)))
+        }
         (Reason::UnknownMethod, _, Some(descriptor)) => {
             let mut names: Vec<&str> =
                 descriptor.methods.iter().map(|method| &*method.name).take(LISTED).collect();

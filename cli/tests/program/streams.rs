@@ -189,7 +189,7 @@ fn a_line_that_does_not_fit_ends_the_call() {
     let program = Program::new("");
     let server = Server::start_streams(&program.sockets());
     let notes = program.run_with(&["call", "streams", "never"], "1\n2\nx\n4\n").failure(2);
-    has(&notes, "line 3 of standard input: expected an integer");
+    has(&notes, "error: streams.never: failed: line 3 of standard input: expected an integer");
     has(&notes, "found `x`");
     has(&notes, "\n  takes     never(stream_1: stream of i64) -> ()\n");
     server.wait_cancelled();
