@@ -175,6 +175,17 @@ fn ctrl_c_cancels_the_call() {
 }
 
 #[test]
+fn sigterm_cancels_the_call() {
+    let program = Program::new("");
+    let server = Server::start(&program.sockets(), &[]);
+    let caller = program.start(&["call", "calc", "never"]);
+    server.wait_started();
+    kill_process(Pid::from_child(&caller), Signal::TERM).unwrap();
+    Outcome::of_child(caller).failure(143);
+    server.wait_cancelled();
+}
+
+#[test]
 fn a_folder_that_cannot_be_trusted_is_named() {
     let program = Program::new("");
     let _server = Server::start(&program.sockets(), &[]);

@@ -25,8 +25,11 @@ pub(crate) fn streams(signs: Signs) -> Functions {
             held(&double, numbers.map(|number| number * 2))
         })
         .stream("echo", |texts: ArgumentStream<String>| texts)
-        .add("sum", |from: i64, numbers: ArgumentStream<i64>| async move {
+        .add("sum", |numbers: ArgumentStream<i64>, from: i64| async move {
             numbers.fold(from, |sum, number| ready(sum + number)).await
+        })
+        .add("size", |pieces: ArgumentStream<Bytes>| async move {
+            pieces.fold(0, |size, piece| ready(size + piece.len())).await
         })
         .add("first", |numbers: ArgumentStream<i64>| async move {
             numbers.take(1).collect::<Vec<_>>().await

@@ -134,6 +134,8 @@ fn an_argument_stream_is_read_from_standard_input() {
     assert_eq!(run(&["call", "streams", "sum", "10"], "1\n2\n\n-3"), "10\n");
     assert_eq!(run(&["call", "streams", "sum", "a=1"], ""), "1\n");
     assert_eq!(run(&["call", "streams", "echo"], "a\ntrue\n\"b\"\n"), "\"a\"\n\"true\"\n\"b\"\n");
+    // Lines are data, and name no files.
+    assert_eq!(run(&["call", "streams", "size"], "@input\n\nbase64:AP8=\n[1, 2]\n"), "10\n");
     // A handler that has seen enough.
     assert_eq!(run(&["call", "streams", "first"], "7\n8\n"), "[7]\n");
 }
@@ -215,7 +217,7 @@ fn streams_are_described() {
     let page = program.run(&["describe", "streams"]).answer();
     has(&page, "\ncount(a: u64) -> stream of u64\n");
     has(&page, "\nfail() -> stream of Result<i32, String>\n");
-    has(&page, "\nsum(a: i64, stream_1: stream of i64) -> i64\n");
+    has(&page, "\nsum(stream_1: stream of i64, a: i64) -> i64\n");
     let described = program.run(&["describe", "streams", "--json"]).json();
     assert_eq!(described["methods"][0]["stream"], true);
 }
