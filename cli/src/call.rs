@@ -223,7 +223,7 @@ fn input(method: &MethodDescriptor, count: u64) -> Result<Option<&ParamDescripto
 }
 
 fn no_thread(error: std::io::Error) -> Exit {
-    Exit::new(Status::Usage, format!("cannot start a thread: {error}"))
+    Exit::new(Status::Usage, format!("a thread that it needs failed: {error}"))
 }
 
 fn find<'a>(descriptor: &'a Descriptor, method: &str) -> Option<&'a MethodDescriptor> {

@@ -1,5 +1,7 @@
 //! `farcall list` and `farcall call`, with servers and without.
 
+use std::io::Write;
+
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::program::{Outcome, Program, has};
@@ -172,6 +174,18 @@ fn ctrl_c_cancels_the_call() {
     kill_process(pid, Signal::INT).unwrap();
     assert_eq!(caller.wait().unwrap().code(), Some(130));
     server.wait_cancelled();
+}
+
+#[test]
+fn ctrl_c_ends_a_call_that_waits_for_its_argument() {
+    let program = Program::new("");
+    let _server = Server::start(&program.sockets(), &[]);
+    let (call, mut input) = program.start_with_input(&["call", "calc", "echo", "@-"]);
+    // More than a pipe holds: once it is written, the program reads, and waits for the end.
+    input.write_all(&[b'x'; 1 << 20]).unwrap();
+    kill_process(Pid::from_child(&call), Signal::INT).unwrap();
+    Outcome::of_child(call).failure(130);
+    drop(input);
 }
 
 #[test]

@@ -117,10 +117,9 @@ fn a_server_killed_in_the_middle_of_a_stream_is_status_five() {
 
 #[test]
 fn a_deadline_is_that_of_the_whole_stream() {
-    // Streams have none of their own.
-    let program = Program::new("[client]\ntimeout = '20s'");
+    let program = Program::new("");
     let server = Server::start_streams(&program.sockets());
-    let outcome = program.run(&["call", "--timeout", "1s", "streams", "tick"]);
+    let outcome = program.run(&["call", "--timeout", "2s", "streams", "tick"]);
     assert_eq!((outcome.status, &*outcome.answers), (4, "1\n"), "{}", outcome.notes);
     has(&outcome.notes, "outcome unknown");
     server.wait_cancelled();
