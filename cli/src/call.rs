@@ -5,10 +5,11 @@ use std::io::Read;
 use std::time::{Duration, Instant};
 
 use ciborium::Value;
+use farcall::schema::Definitions;
 use farcall::service::{Descriptor, MethodDescriptor, ParamDescriptor};
 use farcall::wire::Failure;
-use farcall::{CallError, Node, Reason, StreamCall};
-use futures::StreamExt;
+use farcall::{CallError, Client, Node, Reason, StreamCall};
+use futures::stream::{BoxStream, StreamExt};
 use tokio::sync::oneshot;
 
 use crate::apart::apart;
@@ -65,22 +66,13 @@ pub(crate) async fn run(
         Ok(input) => input,
         Err(words) => return refuse(words, terminal),
     };
-    let fitted = {
-        let known = known.map(|(method, definitions)| (method.clone(), definitions.clone()));
-        let (given, stdin_taken) = (args.arguments.clone(), input.is_some());
-        // A file may be one that nobody writes.
-        apart(move || {
-            let known = known.as_ref().map(|(method, definitions)| (method, definitions));
-            fit::arguments(known, &given, &|path| read_file(path, stdin_taken))
-        })
-    };
-    let arguments = match fitted.await.map_err(no_thread)? {
+    let arguments = match fitted(known, &args.arguments, input.is_some()).await? {
         Ok(arguments) => arguments,
         Err(words) => return refuse(words, terminal),
     };
 
     let Pipes { stdin, interactive, stdout, reader_gone } = pipes;
-    let (mut items, mut mistake) = (None, None);
+    let (mut items, mut mistake, mut printer) = (None, None, None);
     if let Some((param, (_, definitions))) = input.zip(known) {
         if interactive {
             let ParamDescriptor { name, ty, .. } = param;
@@ -92,7 +84,6 @@ pub(crate) async fn run(
         let (stream, told) = read.map_err(no_thread)?;
         (items, mistake) = (Some(stream), Some(told));
     }
-    let mut printer = None;
     if method.is_some_and(|method| method.stream) {
         printer = Some(Printer::new(stdout, reader_gone).map_err(no_thread)?);
     }
@@ -101,41 +92,11 @@ pub(crate) async fn run(
     let timeout = args.timeout.or(method.and_then(|method| method.timeout)).or(default);
     let idempotent = method.is_some_and(|method| method.idempotent);
     let client = node.client(args.service.as_str());
+    let mut calls = Calls { client, args, arguments, timeout, idempotent, items, mistake, printer };
     let mut first_failure = None;
     for turn in 0..args.count {
         let spent = if turn == 0 { begun.elapsed() } else { Duration::ZERO };
-        let timeout = timeout.map(|timeout| timeout.saturating_sub(spent));
-        // The two kinds of calls have the same options, and no trait for them.
-        macro_rules! with_options {
-            ($call:expr) => {{
-                let mut call = $call;
-                if let Some(timeout) = timeout {
-                    call = call.timeout(timeout);
-                }
-                if idempotent {
-                    call = call.idempotent();
-                }
-                if let Some(items) = items.take() {
-                    call = call.argument_stream(items);
-                }
-                call
-            }};
-        }
-        let outcome = if let Some(printer) = &mut printer {
-            let call = with_options!(client.stream::<Value>(args.method.as_str(), &arguments));
-            print_all(call, args.raw, &mut mistake, printer).await?
-        } else {
-            let call = with_options!(client.call::<Value>(args.method.as_str(), &arguments));
-            let outcome = tokio::select! {
-                outcome = call => outcome.map_err(|error| failure(&error)),
-                failure = mistaken(&mut mistake) => Err(failure),
-            };
-            match outcome {
-                Ok(value) => Ok(terminal.answer_bytes(&printed(&value, args.raw))?),
-                Err(failure) => Err(failure),
-            }
-        };
-        if let Err(failure) = outcome {
+        if let Err(failure) = calls.next(spent, terminal).await? {
             let status = tell(args, &failure, help(failure.reason), terminal);
             first_failure.get_or_insert(status);
             if status == Status::Usage {
@@ -145,6 +106,81 @@ pub(crate) async fn run(
         }
     }
     Ok(first_failure.unwrap_or(Status::Done))
+}
+
+/// Calls of one method, all the same.
+struct Calls<'a> {
+    client: Client,
+    args: &'a CallArgs,
+    arguments: Value,
+    timeout: Option<Duration>,
+    idempotent: bool,
+    /// The argument stream; the first call takes it.
+    items: Option<BoxStream<'static, Value>>,
+    /// Who says what is wrong with that.
+    mistake: Option<oneshot::Receiver<String>>,
+    /// There for streams of results alone.
+    printer: Option<Printer>,
+}
+
+impl Calls<'_> {
+    /// Makes one, prints what it gives, and says how it ended. Of its time so much is spent.
+    ///
+    /// # Errors
+    /// Nobody reads on, or it cannot be written.
+    async fn next(
+        &mut self,
+        spent: Duration,
+        terminal: &mut Terminal<'_>,
+    ) -> Result<Result<(), Failure>, Exit> {
+        let Calls { client, args, arguments, timeout, idempotent, items, mistake, printer } = self;
+        let method = args.method.as_str();
+        // The two kinds of calls have the same options, and no trait for them.
+        macro_rules! with_options {
+            ($call:expr) => {{
+                let mut call = $call;
+                if let Some(timeout) = timeout {
+                    call = call.timeout(timeout.saturating_sub(spent));
+                }
+                if *idempotent {
+                    call = call.idempotent();
+                }
+                if let Some(items) = items.take() {
+                    call = call.argument_stream(items);
+                }
+                call
+            }};
+        }
+        if let Some(printer) = printer {
+            let call = with_options!(client.stream::<Value>(method, arguments));
+            return print_all(call, args.raw, mistake, printer).await;
+        }
+        let call = with_options!(client.call::<Value>(method, arguments));
+        let outcome = tokio::select! {
+            outcome = call => outcome.map_err(|error| failure(&error)),
+            failure = mistaken(mistake) => Err(failure),
+        };
+        Ok(match outcome {
+            Ok(value) => Ok(terminal.answer_bytes(&printed(&value, args.raw))?),
+            Err(failure) => Err(failure),
+        })
+    }
+}
+
+/// What was typed for arguments, fitted to those of the method; or what is wrong with it.
+async fn fitted(
+    known: Option<(&MethodDescriptor, &Definitions)>,
+    given: &[String],
+    stdin_taken: bool,
+) -> Result<Result<Value, String>, Exit> {
+    let known = known.map(|(method, definitions)| (method.clone(), definitions.clone()));
+    let given = given.to_vec();
+    // A file may be one that nobody writes.
+    let fitted = apart(move || {
+        let known = known.as_ref().map(|(method, definitions)| (method, definitions));
+        fit::arguments(known, &given, &|path| read_file(path, stdin_taken))
+    });
+    fitted.await.map_err(no_thread)
 }
 
 /// Prints what a stream gives, as it comes; then says how it ended.
@@ -160,17 +196,17 @@ async fn print_all(
     let mut items = call.ready_chunks(CHUNK);
     let mut outcome = Ok(());
     while outcome.is_ok() {
-        let items = tokio::select! {
-            items = items.next() => items,
+        let come = tokio::select! {
+            come = items.next() => come,
             failure = mistaken(mistake) => {
                 outcome = Err(failure);
                 break;
             }
             error = printer.failed() => return Err(error.into()),
         };
-        let Some(items) = items else { break };
+        let Some(come) = come else { break };
         let mut chunk = Vec::new();
-        for item in items {
+        for item in come {
             match item {
                 Ok(value) => chunk.append(&mut printed(&value, raw)),
                 Err(error) => outcome = Err(failure(&error)),

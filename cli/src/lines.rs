@@ -6,7 +6,7 @@ use std::thread;
 use std::vec;
 
 use ciborium::Value;
-use futures::{Stream, stream};
+use futures::stream::{self, BoxStream, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::fit::Item;
@@ -29,7 +29,7 @@ pub(crate) fn items(
     from: impl Read + Send + 'static,
     item: Item,
     max_message_bytes: usize,
-) -> io::Result<(impl Stream<Item = Value> + Send + 'static, oneshot::Receiver<String>)> {
+) -> io::Result<(BoxStream<'static, Value>, oneshot::Receiver<String>)> {
     // One batch is sent, one waits, and a third waits for its place.
     let (sender, steps) = mpsc::channel(1);
     let (tell, mistake) = oneshot::channel();
@@ -44,7 +44,7 @@ pub(crate) fn items(
         }
     })?;
     let reading = Reading { batch: Vec::new().into_iter(), steps, tell: Some(tell) };
-    Ok((stream::unfold(reading, Reading::next), mistake))
+    Ok((stream::unfold(reading, Reading::next).boxed(), mistake))
 }
 
 struct Reading {
@@ -154,11 +154,9 @@ impl<R: Read> Lines<R> {
 
 #[cfg(test)]
 mod tests {
-    use std::pin::pin;
-
     use farcall::schema::{Definitions, Schema};
     use farcall::service::ParamDescriptor;
-    use futures::{FutureExt, StreamExt};
+    use futures::FutureExt;
     use serde_json::json;
 
     use super::*;
@@ -233,8 +231,7 @@ mod tests {
 
     #[farcall::test]
     async fn the_stream_does_not_end_at_a_mistake() {
-        let (items, mistake) = items(&b"1\n2\nx\n"[..], numbers(), LONGEST).unwrap();
-        let mut items = pin!(items);
+        let (mut items, mistake) = items(&b"1\n2\nx\n"[..], numbers(), LONGEST).unwrap();
         assert_eq!(items.next().await, Some(Value::from(1)));
         assert_eq!(items.next().await, Some(Value::from(2)));
         let words = tokio::select! {
