@@ -15,7 +15,7 @@ use farcall::service::IntoService;
 use futures::executor::block_on;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::stream_service::streams;
+use crate::stream_service::{LineServer, Straight, streams};
 
 /// As in `examples/calc_server.rs`, and a method that does not end.
 #[farcall::service]
@@ -145,6 +145,11 @@ impl Server {
     /// Serves [`streams`](stream_service::streams).
     pub(crate) fn start_streams(sockets: &Path) -> Server {
         Server::serving(sockets, &[], streams)
+    }
+
+    /// Serves [`line`](stream_service::Line).
+    pub(crate) fn start_line(sockets: &Path) -> Server {
+        Server::serving(sockets, &[], |_| LineServer::new(Straight))
     }
 
     fn serving<S: IntoService>(

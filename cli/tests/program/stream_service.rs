@@ -1,4 +1,4 @@
-//! The service `streams`, of streams in both directions.
+//! The services `streams` and `line`, of streams in both directions.
 
 use std::future::ready;
 
@@ -54,4 +54,30 @@ fn held<S: Stream>(signs: &Signs, stream: S) -> impl Stream<Item = S::Item> + us
         let _ = &guard;
         item
     })
+}
+
+/// The same from a trait, with a stream between its parameters.
+#[farcall::service(name = "line")]
+pub(crate) trait Line {
+    /// The points of a line.
+    async fn points(
+        &self,
+        slope: i64,
+        xs: impl Stream<Item = i64>,
+        height: i64,
+    ) -> impl Stream<Item = Result<i64, String>>;
+}
+
+pub(crate) struct Straight;
+
+impl Line for Straight {
+    async fn points(
+        &self,
+        slope: i64,
+        xs: impl Stream<Item = i64>,
+        height: i64,
+    ) -> impl Stream<Item = Result<i64, String>> {
+        let too_steep = || "too steep".to_owned();
+        xs.map(move |x| x.checked_mul(slope).ok_or_else(too_steep).map(|y| y + height))
+    }
 }

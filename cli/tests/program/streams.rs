@@ -220,3 +220,22 @@ fn streams_are_described() {
     let described = program.run(&["describe", "streams", "--json"]).json();
     assert_eq!(described["methods"][0]["stream"], true);
 }
+
+#[test]
+fn a_stream_stands_between_arguments_and_is_none_of_them() {
+    let program = Program::new("");
+    let _server = Server::start_line(&program.sockets());
+    has(
+        &program.run(&["describe", "line"]).answer(),
+        "\npoints(slope: i64, xs: stream of i64, height: i64) -> stream of Result<i64, String>\n    \
+         The points of a line.\n",
+    );
+    let points = |line: &[&str], input| {
+        program.run_with(&[&["call", "line", "points"], line].concat(), input)
+    };
+    assert_eq!(points(&["2", "1"], "1\n2\n").answer(), "3\n5\n");
+    assert_eq!(points(&["height=1", "slope=2"], "1\n2\n").answer(), "3\n5\n");
+    let steep = points(&["2", "1"], "1\n9223372036854775807\n3\n");
+    assert_eq!((steep.status, &*steep.answers), (1, "3\n"), "{}", steep.notes);
+    has(&points(&["2", "xs=1"], "").failure(2), "`xs` is a stream");
+}
