@@ -224,7 +224,9 @@ impl Fit<'_> {
             (Shape::Null, Json::Null) => Ok(Value::Null),
             (Shape::Text, Json::Text(text)) => Ok(Value::from(&**text)),
             (Shape::Word(word), Json::Text(text)) if text == word => Ok(Value::from(&**text)),
-            (Shape::Constant(constant), json) if json.to_string() == *constant.to_string() => {
+            (Shape::Constant(constant), json)
+                if Json::parse(&constant.to_string()).as_ref() == Ok(json) =>
+            {
                 plain_json(json)
             }
             (Shape::Uuid, Json::Text(text)) => {

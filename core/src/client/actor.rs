@@ -74,6 +74,9 @@ struct Described(Question, Reply);
 /// How long a server may take to say what it offers, during which calls wait for it.
 const DESCRIBE: Duration = Duration::from_secs(2);
 
+/// What a server offers, encoded, takes dozens of kilobytes if there is much of it.
+const MAX_DESCRIPTION: usize = 1 << 20;
+
 /// Asks what was counted.
 #[derive(Debug, Message)]
 #[rtype(result = "Counters")]
@@ -307,6 +310,13 @@ impl Handler<Described> for ClientActor {
 
     fn handle(&mut self, Described(question, reply): Described, ctx: &mut Context<Self>) {
         let answer = reply.and_then(|bytes| {
+            if bytes.len() > MAX_DESCRIPTION {
+                let message = format!(
+                    "it takes {} bytes to say, the limit is {MAX_DESCRIPTION}",
+                    bytes.len()
+                );
+                return Err(Failure::new(Reason::ResultTooLarge, message));
+            }
             value::decode(&bytes)
                 .map_err(|error| Failure::new(Reason::WrongResult, error.to_string()))
         });

@@ -213,6 +213,10 @@ impl Pending {
     fn place(&mut self, id: CallId, mut call: Call, avoid: Option<PeerId>, now: Instant) {
         if now >= call.deadline {
             self.bytes -= call.new.params.len();
+            if call.retries > 0 {
+                let message = "its server was lost during the call, and the deadline came";
+                return call.fail(Reason::DeadlineExceeded, message);
+            }
             let message = "the deadline came before the call could be sent";
             return call.fail(Reason::DeadlineBeforeSending, message);
         }
@@ -299,6 +303,10 @@ impl Pending {
     /// No server there is may have the call; it is in no table.
     fn refuse(&mut self, call: Call, failure: Failure) {
         self.bytes -= call.new.params.len();
+        if call.retries > 0 {
+            let message = "its server was lost during the call, and no other fits the client";
+            return call.fail(Reason::ServerLost, message);
+        }
         call.end(Err(failure));
     }
 
@@ -965,6 +973,14 @@ mod tests {
         table.pending.expire(table.now);
         assert_eq!(reason(&mut outcome), Some(Reason::ServerLost));
         assert!(table.pending.is_empty());
+
+        table.up(2);
+        let (_, mut outcome) = table.call(|new| new.idempotent = true);
+        table.down(2, false);
+        // The server comes before anybody has looked at the clock.
+        table.now += 20 * SECOND;
+        table.up(3);
+        assert_eq!(reason(&mut outcome), Some(Reason::DeadlineExceeded));
     }
 
     #[test]
