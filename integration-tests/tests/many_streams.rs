@@ -15,8 +15,8 @@ const MANY: usize = 10_000;
 /// How many go before, until memory is as it will be.
 const FIRST: usize = 1_000;
 
-/// Sixteen or so in a window.
-const ITEM: usize = 16 << 10;
+/// Eight or so in a window.
+const ITEM: usize = 32 << 10;
 
 /// How much more memory may be taken in the end, whatever for: less than 100 bytes a stream.
 const NEXT_TO_NOTHING: u64 = 900 << 10;
