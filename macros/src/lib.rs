@@ -96,7 +96,8 @@ mod written;
 /// then says *anything*, and nobody can tell whether another version of it fits.
 ///
 /// A method that can fail returns `Result<T, E>`, written like that: a macro does not see through an
-/// alias, and one is refused. `E` travels too, and is `Debug` and `Display`.
+/// alias, and one is refused. `E` travels too, and is `Debug` and `Display`. A `CallError` does not
+/// travel: a method that makes calls itself has an `E` of its own with `From<CallError>`, for `?`.
 ///
 /// # Streams
 ///
