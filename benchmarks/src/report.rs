@@ -217,7 +217,7 @@ impl Report<'_> {
         if shapes.is_empty() {
             return Ok(());
         }
-        writeln!(f, "\n# Streams\n")?;
+        writeln!(f, "\n## Streams\n")?;
         f.write_str(
             "One client holds one connection and keeps the given number of streams open on it, which \
              never end: whoever writes them always has the next item, and whoever reads them takes \
@@ -239,7 +239,7 @@ impl Report<'_> {
     }
 
     fn stream_table(&self, f: &mut Formatter<'_>, shape: Shape) -> fmt::Result {
-        writeln!(f, "\n## {shape}\n")?;
+        writeln!(f, "\n### {shape}\n")?;
         writeln!(
             f,
             "| Peer | items/s | MiB/s | client CPU µs/item | server CPU µs/item | both |\n\
@@ -373,6 +373,6 @@ mod tests {
         let report = markdown(&plan, &machine, &Results::default(), Some(notes));
         assert!(report.ends_with(notes));
         assert!(report.contains("## 32 B, 1 in flight"));
-        assert!(report.contains("## 64 B items from the server, 16 streams"));
+        assert!(report.contains("### 64 B items from the server, 16 streams"));
     }
 }
