@@ -276,7 +276,7 @@ impl ServerActor {
                     let task = tokio::task::spawn_local(async move {
                         let outcome = handler.await;
                         // Closed with the actor: then nobody is left to answer.
-                        let _ = done.push((key, FromHandler::Ended(outcome)));
+                        let _ = done.push((key, FromHandler::Ended(outcome.map_err(Box::new))));
                     });
                     let abort = task.abort_handle();
                     let streams = method.streams;
@@ -366,13 +366,13 @@ impl ServerActor {
         match word {
             FromHandler::Ended(outcome) => {
                 if let Some(mut running) = self.calls.take_running(key) {
-                    self.reply(key, running.reply_to(), outcome);
+                    self.reply(key, running.reply_to(), outcome.map_err(|failure| *failure));
                     self.free(running.service, running.lane);
                 }
             }
             FromHandler::Break(failure) => {
                 if let Some(mut running) = self.calls.take_running(key) {
-                    self.refuse(key, running.reply_to(), failure);
+                    self.refuse(key, running.reply_to(), *failure);
                     self.end(Taken::Running(running));
                 }
             }

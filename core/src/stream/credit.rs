@@ -6,6 +6,10 @@ use bytes::Bytes;
 /// of tiny items is no more memory than one of large ones. Part of the wire's rules.
 const ITEM: i64 = 32;
 
+/// How many items a writer makes before others have their turn: whoever sends them begins sooner, so
+/// that both sides work at the same time, and what waits in between fits into the processor's caches.
+pub(crate) const TURN: usize = 128;
+
 /// What an item takes off its stream's credit.
 pub(crate) fn cost(item: &Bytes) -> i64 {
     // No payload comes near to this bound.

@@ -12,7 +12,6 @@ use bytes::Bytes;
 
 use super::credit::{Allowance, Refill, cost};
 use crate::queue::Sender;
-use crate::service::Outcome;
 use crate::transport::PeerId;
 use crate::wire::{CallId, Failure, Reason, StreamId};
 
@@ -26,9 +25,9 @@ pub(crate) enum FromHandler {
     /// The handler wants no more of an argument stream.
     Stop(StreamId),
     /// An item that came is no good: the call is to end like this.
-    Break(Failure),
-    /// The handler is done.
-    Ended(Outcome),
+    Break(Box<Failure>),
+    /// The handler is done. Boxed, because for each of these there may be many items.
+    Ended(Result<Bytes, Box<Failure>>),
 }
 
 /// Which call: ids are the caller's own.
@@ -214,7 +213,7 @@ impl HandlerStreams {
 
     /// An item could not be read: the call is over.
     pub(crate) fn broken(&self, failure: Failure) {
-        self.tell(FromHandler::Break(failure));
+        self.tell(FromHandler::Break(Box::new(failure)));
     }
 
     /// The handler has dropped an argument stream.
