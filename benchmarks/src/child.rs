@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::meter::{Measurement, warm_up};
 use crate::peers::Peer;
-use crate::shape::Shape;
+use crate::shape::{Shape, Work};
 
 /// How long a process may take to be ready, to end, or to be late with what it measured.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -33,8 +33,9 @@ impl Kept {
     /// # Errors
     ///
     /// When it ends instead, or is not ready in time.
-    pub(crate) async fn serve(peer: &dyn Peer, socket: &Path) -> anyhow::Result<Self> {
+    pub(crate) async fn serve(peer: &dyn Peer, work: Work, socket: &Path) -> anyhow::Result<Self> {
         let mut command = this_program("serve", peer, socket)?;
+        command.args(["--work", work.name()]);
         Kept::start(&mut command)
             .await
             .with_context(|| format!("cannot start the server of {}", peer.name()))
@@ -107,6 +108,7 @@ pub(crate) async fn load(
 ) -> anyhow::Result<Measurement> {
     let mut command = this_program("load", peer, socket)?;
     command
+        .args(["--work", shape.work.name()])
         .args(["--size", &shape.size.to_string()])
         .args(["--in-flight", &shape.in_flight.to_string()])
         .args(["--seconds", &window.as_secs_f64().to_string()])

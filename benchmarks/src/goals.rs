@@ -30,37 +30,37 @@ pub(crate) enum Bound {
 const GOALS: &[Goal] = &[
     Goal {
         figure: Figure::Processor,
-        shape: Shape { size: 32, in_flight: 64 },
+        shape: Shape::calls(32, 64),
         other: "tarpc-bincode",
         bound: Bound::AtMost(0.5),
     },
     Goal {
         figure: Figure::Processor,
-        shape: Shape { size: 32, in_flight: 64 },
+        shape: Shape::calls(32, 64),
         other: "raw-mux",
         bound: Bound::AtMost(2.0),
     },
     Goal {
         figure: Figure::Processor,
-        shape: Shape { size: 32, in_flight: 1024 },
+        shape: Shape::calls(32, 1024),
         other: "tarpc-bincode",
         bound: Bound::AtMost(0.4),
     },
     Goal {
         figure: Figure::P50,
-        shape: Shape { size: 32, in_flight: 1 },
+        shape: Shape::calls(32, 1),
         other: "raw-tokio",
         bound: Bound::AtMost(1.15),
     },
     Goal {
         figure: Figure::Rate,
-        shape: Shape { size: 65536, in_flight: 64 },
+        shape: Shape::calls(65536, 64),
         other: "tarpc-bincode",
         bound: Bound::AtLeast(1.2),
     },
     Goal {
         figure: Figure::Rate,
-        shape: Shape { size: 65536, in_flight: 1024 },
+        shape: Shape::calls(65536, 1024),
         other: "tarpc-bincode",
         bound: Bound::AtLeast(1.2),
     },
@@ -135,7 +135,7 @@ mod tests {
     fn a_goal_is_reached_on_its_bound_and_not_beyond() {
         for (ours, reached) in [(2.0, true), (2.1, false)] {
             let mut results = Results::default();
-            let shape = Shape { size: 32, in_flight: 64 };
+            let shape = Shape::calls(32, 64);
             results.add(0, shape, OURS, Ok(second(1000, ours)));
             results.add(0, shape, "tarpc-bincode", Ok(second(1000, 4.0)));
             let outcomes = ratios(&results);

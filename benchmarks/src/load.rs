@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use anyhow::Context;
+
 use crate::meter::{Measurement, Meter};
 use crate::peers::Peer;
-use crate::shape::Shape;
+use crate::shape::{Shape, Work};
 
-/// What a peer's client is asked to do: keep calls of this shape in flight for as long as the meter
-/// runs.
+/// What a peer's client is asked to do: keep calls or streams of this shape in flight for as long as
+/// the meter runs.
 #[derive(Debug, Clone)]
 pub(crate) struct Load {
-    /// Payload size and calls in flight.
+    /// What travels.
     pub(crate) shape: Shape,
-    /// Where calls and latencies are reported.
+    /// Where calls or items, and latencies, are reported.
     pub(crate) meter: Arc<Meter>,
 }
 
@@ -25,9 +27,9 @@ impl Load {
         Load { shape, meter: Arc::new(Meter::new()) }
     }
 
-    /// A payload of the asked size, whose bytes are not all alike.
+    /// A payload of the asked size.
     pub(crate) fn payload(&self) -> Vec<u8> {
-        (0..self.shape.size).map(|position| (position % 251) as u8).collect()
+        payload(self.shape.size)
     }
 
     /// One call in how many is timed: all of them when few are in flight, else few enough for the
@@ -40,7 +42,7 @@ impl Load {
     ///
     /// # Errors
     ///
-    /// When a call fails or is answered wrongly, or when the meter cannot measure.
+    /// When a call or stream fails or brings something else, or when the meter cannot measure.
     pub(crate) fn measure(
         self,
         peer: &dyn Peer,
@@ -50,7 +52,15 @@ impl Load {
     ) -> anyhow::Result<Measurement> {
         let meter = Arc::clone(&self.meter);
         let watcher = thread::spawn(move || meter.watch(window, server));
-        peer.load(socket, &self)?;
+        match self.shape.work {
+            Work::Calls => peer.load(socket, &self)?,
+            _ => peer.streaming().context("it has no streams")?.load(socket, &self)?,
+        }
         watcher.join().expect("watching does not panic")
     }
+}
+
+/// A payload of this size, whose bytes are not all alike.
+pub(crate) fn payload(size: usize) -> Vec<u8> {
+    (0..size).map(|position| (position % 251) as u8).collect()
 }

@@ -1,4 +1,4 @@
-//! Measures calls between two processes over a Unix socket: farcall, other libraries, and sockets
+//! Measures calls and streams between two processes over a Unix socket: farcall, other libraries, and sockets
 //! used raw.
 //!
 //! `run` starts, for every measurement, a fresh server process (`serve`) and a fresh client process
@@ -11,6 +11,7 @@
 //! | [`peers`] | what is measured: the [`peers::Peer`] trait, and a file for each peer |
 //! | [`meter`] | what a client process counts while it calls |
 //! | [`closed_loop`] | callers that wait for each answer before they call again |
+//! | [`streaming`] | streams that go as fast as there is room |
 //! | [`processor`], [`memory`] | what the kernel says a process used |
 //! | [`rounds`], [`child`] | the processes of a run and their order |
 //! | [`results`], [`goals`] | medians and ratios, and what is wanted of them |
@@ -28,7 +29,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::load::Load;
 use crate::peers::Peer;
 use crate::rounds::Plan;
-use crate::shape::Shape;
+use crate::shape::{Shape, Work};
 
 mod child;
 mod closed_loop;
@@ -45,6 +46,7 @@ mod report;
 mod results;
 mod rounds;
 mod shape;
+mod streaming;
 
 /// Measures farcall beside raw sockets and other libraries.
 #[derive(Debug, Parser)]
@@ -58,9 +60,9 @@ struct Arguments {
 enum Command {
     /// Measure the peers in interleaved rounds and write the results.
     Run(RunArguments),
-    /// Echo at a socket; prints `ready`, ends when standard input closes.
-    Serve(PeerArguments),
-    /// Call the server at a socket for a while; prints one line of JSON.
+    /// Echo or stream at a socket; prints `ready`, ends when standard input closes.
+    Serve(ServeArguments),
+    /// Call the server at a socket for a while, or stream; prints one line of JSON.
     Load(LoadArguments),
     /// Open connections, make one call on each, and keep them; prints `ready`, ends when standard
     /// input closes.
@@ -78,12 +80,26 @@ struct RunArguments {
     /// The peers that take part, by name; all of them if left out.
     #[arg(long, value_name = "PEER", value_delimiter = ',', value_parser = peer_names())]
     only: Vec<&'static dyn Peer>,
-    /// Payload sizes, in bytes.
+    /// What is measured: calls, and kinds of streams.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "calls,server-stream,client-stream,both-ways"
+    )]
+    work: Vec<Work>,
+    /// Payload sizes of calls, in bytes.
     #[arg(long, value_delimiter = ',', default_value = "32,1024,65536")]
     sizes: Vec<usize>,
     /// How many calls are in flight at a time.
     #[arg(long, value_delimiter = ',', default_value = "1,64,1024", value_parser = in_flight)]
     in_flight: Vec<usize>,
+    /// Sizes of streams' items, in bytes.
+    #[arg(long, value_delimiter = ',', default_value = "64,65536")]
+    item_sizes: Vec<usize>,
+    /// How many streams are open at a time.
+    #[arg(long, value_delimiter = ',', default_value = "1,16", value_parser = streams)]
+    streams: Vec<usize>,
     /// Where the results are written; a `NOTES.md` beside it is appended.
     #[arg(long, default_value = "RESULTS.md")]
     out: PathBuf,
@@ -97,13 +113,25 @@ struct PeerArguments {
 }
 
 #[derive(Debug, Args)]
+struct ServeArguments {
+    #[command(flatten)]
+    at: PeerArguments,
+    /// What is served.
+    #[arg(long, value_enum, default_value = "calls")]
+    work: Work,
+}
+
+#[derive(Debug, Args)]
 struct LoadArguments {
     #[command(flatten)]
     at: PeerArguments,
-    /// Payload size, in bytes.
+    /// What travels.
+    #[arg(long, value_enum, default_value = "calls")]
+    work: Work,
+    /// Payload size of calls or items, in bytes.
     #[arg(long)]
     size: usize,
-    /// How many calls are in flight at a time.
+    /// How many calls are in flight, or streams open, at a time.
     #[arg(long, value_parser = in_flight)]
     in_flight: usize,
     /// How long to measure, after the warm-up.
@@ -126,19 +154,24 @@ struct HoldArguments {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Run(arguments) => run(arguments),
-        Command::Serve(PeerArguments { peer, socket }) => {
+        Command::Serve(ServeArguments { at: PeerArguments { peer, socket }, work }) => {
             lifeline::end_with_standard_input();
             memory::allow_many_connections()?;
-            peer.serve(&socket, lifeline::Ready::new())
+            let ready = lifeline::Ready::new();
+            match work {
+                Work::Calls => peer.serve(&socket, ready),
+                _ => peer.streaming().context("it has no streams")?.serve(work, &socket, ready),
+            }
         }
         Command::Load(LoadArguments {
             at: PeerArguments { peer, socket },
+            work,
             size,
             in_flight,
             seconds,
             server_pid,
         }) => {
-            let load = Load::new(Shape { size, in_flight });
+            let load = Load::new(Shape { work, size, in_flight });
             let measurement = load.measure(peer, &socket, seconds, server_pid)?;
             println!("{}", serde_json::to_string(&measurement)?);
             Ok(())
@@ -156,8 +189,11 @@ fn run(arguments: RunArguments) -> anyhow::Result<()> {
         rounds: arguments.rounds,
         seconds: arguments.seconds,
         peers: if arguments.only.is_empty() { peers::ALL.to_vec() } else { arguments.only },
+        works: arguments.work,
         sizes: arguments.sizes,
         in_flight: arguments.in_flight,
+        item_sizes: arguments.item_sizes,
+        streams: arguments.streams,
     };
     let machine = machine::Machine::read()?;
     let notes = arguments.out.with_file_name("NOTES.md");
@@ -199,13 +235,20 @@ fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 fn in_flight(text: &str) -> Result<usize, String> {
+    number(text, peers::MOST_IN_FLIGHT)
+}
+
+fn streams(text: &str) -> Result<usize, String> {
+    number(text, peers::MOST_STREAMS)
+}
+
+fn number(text: &str, most: usize) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("must be at least 1".to_owned()),
-        Ok(calls) if calls > peers::MOST_IN_FLIGHT => Err(format!(
-            "must be at most {}, for which the peers' limits are set",
-            peers::MOST_IN_FLIGHT
-        )),
-        Ok(calls) => Ok(calls),
+        Ok(number) if number > most => {
+            Err(format!("must be at most {most}, for which the peers' limits are set"))
+        }
+        Ok(number) => Ok(number),
         Err(error) => Err(error.to_string()),
     }
 }

@@ -34,13 +34,13 @@ pub(crate) struct Meter {
 /// What one client process measured.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Measurement {
-    /// Calls answered within the window.
+    /// Calls answered, or items moved, within the window.
     pub(crate) calls: u64,
     /// The window's length.
     pub(crate) wall_seconds: f64,
-    /// Median latency of a call.
+    /// Median latency of a call; 0 for streams.
     pub(crate) p50_ns: u64,
-    /// The latency that 1 call of 100 exceeds.
+    /// The latency that 1 call of 100 exceeds; 0 for streams.
     pub(crate) p99_ns: u64,
     /// Processor time of the client process within the window.
     pub(crate) client_processor_seconds: f64,
@@ -66,9 +66,14 @@ impl Meter {
         self.running.load(Ordering::Relaxed)
     }
 
-    /// Counts calls that were answered.
+    /// Counts calls that were answered, or items that have moved.
     pub(crate) fn count(&self, calls: u64) {
         self.calls.fetch_add(calls, Ordering::Relaxed);
+    }
+
+    /// How much has been counted, outside the window too.
+    pub(crate) fn counted(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
     }
 
     /// Keeps a latency. Callers may report a sample of their calls, as long as they pick it without

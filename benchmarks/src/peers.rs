@@ -2,7 +2,8 @@
 //!
 //! To add a peer, write its file and name it twice here: as a module and in [`ALL`]. A peer whose
 //! clients make calls at the same time from tasks of one thread implements [`Multiplexed`] and is a
-//! [`Peer`] by that; any other implements [`Peer`] itself.
+//! [`Peer`] by that; any other implements [`Peer`] itself. One that has streams implements
+//! [`Streaming`] too, and says so.
 
 use std::fmt;
 use std::future::pending;
@@ -13,6 +14,7 @@ use anyhow::ensure;
 use crate::closed_loop::{Client, drive, runtime};
 use crate::lifeline::Ready;
 use crate::load::Load;
+use crate::shape::Work;
 
 mod farcall_unix;
 mod raw_blocking;
@@ -35,6 +37,9 @@ pub(crate) const ALL: &[&dyn Peer] = &[
 /// The most calls that may be in flight: peers with limits of their own set them so that this many
 /// fit.
 pub(crate) const MOST_IN_FLIGHT: usize = 4096;
+
+/// The most streams that may be open: a server of farcall runs this many calls at a time by default.
+pub(crate) const MOST_STREAMS: usize = 256;
 
 /// One way of calling another process: its server, which echoes payloads, and its client.
 ///
@@ -69,6 +74,35 @@ pub(crate) trait Peer: Sync {
     ///
     /// When a connection or its call fails.
     fn hold(&self, socket: &Path, connections: usize, ready: Ready) -> anyhow::Result<()>;
+
+    /// Its streams, if it has any.
+    fn streaming(&self) -> Option<&dyn Streaming> {
+        None
+    }
+}
+
+/// The streams of a peer. Its servers and clients of streams are others than those of calls.
+///
+/// Each method runs in a process of its own and may use its thread as it likes.
+pub(crate) trait Streaming: Sync {
+    /// How it streams, in a sentence for the results.
+    fn about(&self) -> &'static str;
+
+    /// Serves streams of this kind at `socket`; else as [`Peer::serve`].
+    ///
+    /// # Errors
+    ///
+    /// When it cannot listen. A connection that fails must not end it.
+    fn serve(&self, work: Work, socket: &Path, ready: Ready) -> anyhow::Result<()>;
+
+    /// Opens one connection and keeps the asked number of streams open on it until the load's meter
+    /// stops, reporting items there: the client's own when they are sent, all others when they
+    /// arrive.
+    ///
+    /// # Errors
+    ///
+    /// When a stream fails, or when what arrives is not what was sent.
+    fn load(&self, socket: &Path, load: &Load) -> anyhow::Result<()>;
 }
 
 /// A peer that multiplexes: many tasks call at the same time over one connection.
@@ -83,6 +117,11 @@ pub(crate) trait Multiplexed: Sync {
 
     /// See [`Peer::about`].
     const ABOUT: &'static str;
+
+    /// See [`Peer::streaming`].
+    fn streaming(&self) -> Option<&dyn Streaming> {
+        None
+    }
 
     /// See [`Peer::serve`].
     async fn serve(&self, socket: &Path, ready: Ready) -> anyhow::Result<()>;
@@ -103,6 +142,10 @@ impl<P: Multiplexed> Peer for P {
 
     fn about(&self) -> &'static str {
         P::ABOUT
+    }
+
+    fn streaming(&self) -> Option<&dyn Streaming> {
+        Multiplexed::streaming(self)
     }
 
     fn serve(&self, socket: &Path, ready: Ready) -> anyhow::Result<()> {

@@ -1,5 +1,5 @@
-//! `RESULTS.md`: a head that says what was measured where, the goals, a table for each shape, and
-//! notes.
+//! `RESULTS.md`: a head that says what was measured where, the goals, a table for each shape of calls
+//! and of streams, and notes.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -9,10 +9,13 @@ use crate::memory::IDLE_CONNECTIONS;
 use crate::peers::{ALL, Peer};
 use crate::results::{Figure, Results, Spread};
 use crate::rounds::Plan;
-use crate::shape::Shape;
+use crate::shape::{Shape, Work};
 
 /// The peers that every other is compared with.
 const REFERENCES: &[&str] = &["raw-mux", "tarpc-bincode", "tonic"];
+
+/// The same for streams, which tarpc has not.
+const STREAM_REFERENCES: &[&str] = &["raw-mux", "tonic"];
 
 /// The results of a run as Markdown. The notes, written by hand, come last and as they are.
 pub(crate) fn markdown(
@@ -35,10 +38,11 @@ impl Display for Report<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         self.head(f)?;
         self.goals(f)?;
-        for shape in self.plan.shapes() {
+        for shape in self.plan.shapes(Work::Calls) {
             self.table(f, shape)?;
         }
         self.idle_memory(f)?;
+        self.streams(f)?;
         self.failures(f)?;
         match self.notes {
             Some(notes) => write!(f, "\n{notes}"),
@@ -95,13 +99,21 @@ impl Report<'_> {
     }
 
     fn command(&self) -> String {
-        let Plan { rounds, seconds, peers, sizes, in_flight } = self.plan;
-        let mut command = format!(
-            "cargo run --release -- run --rounds {rounds} --seconds {} --sizes {} --in-flight {}",
-            seconds.as_secs_f64(),
-            listed(sizes),
-            listed(in_flight),
-        );
+        let Plan { rounds, seconds, peers, works, sizes, in_flight, item_sizes, streams } =
+            self.plan;
+        let seconds = seconds.as_secs_f64();
+        let mut command =
+            format!("cargo run --release -- run --rounds {rounds} --seconds {seconds}");
+        if works.len() <= Work::STREAMS.len() {
+            command += &format!(" --work {}", listed(works.iter().map(|work| work.name())));
+        }
+        if works.contains(&Work::Calls) {
+            command += &format!(" --sizes {} --in-flight {}", listed(sizes), listed(in_flight));
+        }
+        if works.iter().any(|work| Work::STREAMS.contains(work)) {
+            command +=
+                &format!(" --item-sizes {} --streams {}", listed(item_sizes), listed(streams));
+        }
         if peers.len() < ALL.len() {
             command += &format!(" --only {}", listed(peers.iter().map(|peer| peer.name())));
         }
@@ -110,6 +122,9 @@ impl Report<'_> {
 
     fn goals(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "\n## Goals\n")?;
+        if !self.plan.works.contains(&Work::Calls) {
+            return writeln!(f, "They are of calls, which were not measured in this run.");
+        }
         if !self.plan.peers.iter().any(|peer| peer.name() == goals::OURS) {
             return writeln!(f, "`{}` took no part in this run.", goals::OURS);
         }
@@ -166,18 +181,24 @@ impl Report<'_> {
             writeln!(f)?;
         }
 
+        self.ratios(f, shape, REFERENCES)
+    }
+
+    fn ratios(&self, f: &mut Formatter<'_>, shape: Shape, references: &[&str]) -> fmt::Result {
         let references: Vec<_> =
-            REFERENCES.iter().copied().filter(|name| self.took_part(name)).collect();
+            references.iter().copied().filter(|name| self.took_part(name)).collect();
         if references.is_empty() {
             return Ok(());
         }
-        writeln!(f, "\nRatios, calls/s and CPU of both sides per call:\n")?;
+        let units = shape.work.unit();
+        let unit = units.trim_end_matches('s');
+        writeln!(f, "\nRatios, {units}/s and CPU of both sides per {unit}:\n")?;
         write!(f, "| Peer |")?;
         for reference in &references {
-            write!(f, " calls/s ÷ `{reference}` | CPU ÷ `{reference}` |")?;
+            write!(f, " {units}/s ÷ `{reference}` | CPU ÷ `{reference}` |")?;
         }
         writeln!(f, "\n|---|{}", "--:|--:|".repeat(references.len()))?;
-        for peer in &self.plan.peers {
+        for peer in self.plan.peers_of(shape.work) {
             write!(f, "| `{}` |", peer.name())?;
             for reference in &references {
                 for figure in [Figure::Rate, Figure::Processor] {
@@ -190,7 +211,59 @@ impl Report<'_> {
         Ok(())
     }
 
+    fn streams(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let shapes: Vec<_> =
+            Work::STREAMS.iter().flat_map(|&work| self.plan.shapes(work)).collect();
+        if shapes.is_empty() {
+            return Ok(());
+        }
+        writeln!(f, "\n## Streams\n")?;
+        f.write_str(
+            "One client holds one connection and keeps the given number of streams open on it, which \
+             never end: whoever writes them always has the next item, and whoever reads them takes \
+             it, looks at its length and drops it, so that flow control alone sets the pace. Items are \
+             handed over as shared bytes on both sides. Items that the client sends are counted when \
+             it hands them over, and compared at the end with what the server has got; all others are \
+             counted when they arrive, those that come back once.\n\n",
+        )?;
+        writeln!(f, "| Peer | How it streams |\n|---|---|")?;
+        for peer in &self.plan.peers {
+            if let Some(streaming) = peer.streaming() {
+                writeln!(f, "| `{}` | {} |", peer.name(), streaming.about())?;
+            }
+        }
+        for shape in shapes {
+            self.stream_table(f, shape)?;
+        }
+        Ok(())
+    }
+
+    fn stream_table(&self, f: &mut Formatter<'_>, shape: Shape) -> fmt::Result {
+        writeln!(f, "\n### {shape}\n")?;
+        writeln!(
+            f,
+            "| Peer | items/s | MiB/s | client CPU µs/item | server CPU µs/item | both |\n\
+             |---|--:|--:|--:|--:|--:|"
+        )?;
+        for peer in self.plan.peers_of(shape.work) {
+            let figure = |figure| {
+                self.results.figure(figure, shape, peer.name()).map(|spread| spread.median)
+            };
+            let rate = figure(Figure::Rate);
+            let mebibytes = rate.map(|rate| rate * shape.size as f64 / (1024.0 * 1024.0));
+            write!(f, "| `{}` | {} | {} |", peer.name(), Whole(rate), Whole(mebibytes))?;
+            for processor in [Figure::ClientProcessor, Figure::ServerProcessor, Figure::Processor] {
+                write!(f, " {} |", Decimals(figure(processor), 3))?;
+            }
+            writeln!(f)?;
+        }
+        self.ratios(f, shape, STREAM_REFERENCES)
+    }
+
     fn idle_memory(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if !self.plan.works.contains(&Work::Calls) {
+            return Ok(());
+        }
         writeln!(f, "\n## Idle connections\n")?;
         writeln!(
             f,
@@ -283,8 +356,11 @@ mod tests {
             rounds: 1,
             seconds: std::time::Duration::from_secs(1),
             peers: ALL.to_vec(),
+            works: vec![Work::Calls, Work::ServerStream],
             sizes: vec![32],
             in_flight: vec![1],
+            item_sizes: vec![64],
+            streams: vec![16],
         };
         let machine = Machine {
             cores: 2,
@@ -297,5 +373,6 @@ mod tests {
         let report = markdown(&plan, &machine, &Results::default(), Some(notes));
         assert!(report.ends_with(notes));
         assert!(report.contains("## 32 B, 1 in flight"));
+        assert!(report.contains("### 64 B items from the server, 16 streams"));
     }
 }

@@ -9,7 +9,7 @@ use crate::shape::Shape;
 /// A figure that a measurement yields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Figure {
-    /// Calls answered per second.
+    /// Calls answered, or items moved, per second.
     Rate,
     /// Median latency, in microseconds.
     P50,
@@ -158,7 +158,7 @@ pub(crate) mod tests {
         }
     }
 
-    const SHAPE: Shape = Shape { size: 32, in_flight: 64 };
+    const SHAPE: Shape = Shape::calls(32, 64);
 
     #[test]
     fn the_median_of_an_even_number_lies_between_the_middle_two() {

@@ -23,6 +23,10 @@ fn every_peer_answers_and_the_notes_survive() {
             "32,65536",
             "--in-flight",
             "1,64",
+            "--item-sizes",
+            "64,65536",
+            "--streams",
+            "1,16",
         ])
         .arg("--out")
         .arg(&results)

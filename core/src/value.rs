@@ -25,8 +25,8 @@
 
 use std::cell::RefCell;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
+use serde::{Serialize, forward_to_deserialize_any};
 
 use crate::wire::{WireError, well_formed};
 
@@ -63,9 +63,32 @@ pub enum ValueError {
 /// # Errors
 /// Its `Serialize` fails.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, ValueError> {
-    let mut out = Vec::with_capacity(64);
-    encode_into(value, &mut out)?;
-    Ok(out)
+    ROUGH.with(|rough| match rough.try_borrow_mut() {
+        Ok(mut rough) => {
+            rough.clear();
+            rough.reserve(ROUGH_BYTES);
+            encode_into(value, &mut rough)?;
+            if rough.capacity() > ROUGH_BYTES {
+                return Ok(std::mem::take(&mut *rough));
+            }
+            Ok(rough.to_vec())
+        }
+        // A type whose own `Serialize` encodes another value.
+        Err(_) => {
+            let mut out = Vec::with_capacity(64);
+            encode_into(value, &mut out)?;
+            Ok(out)
+        }
+    })
+}
+
+/// Values up to this size are written elsewhere first, and copied.
+const ROUGH_BYTES: usize = 4096;
+
+thread_local! {
+    // A vector that is exactly full becomes shared bytes as it is, and needs no growing: that is one
+    // allocation for a small value instead of three.
+    static ROUGH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Appends a value.
@@ -84,12 +107,54 @@ pub fn encode_into<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Resul
 /// # Errors
 /// The bytes are not of the type, nest too deep, have too many items, or go on after the value.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ValueError> {
+    if let Some(string) = ByteString::whole(bytes)
+        && let Ok(value) = T::deserialize(string)
+    {
+        return Ok(value);
+    }
     let mut rest = bytes;
     check(bytes, MAX_DEPTH)?;
     let value = decode_next(&mut rest)?;
     match rest.len() {
         0 => Ok(value),
         trailing => Err(ValueError::Trailing(trailing)),
+    }
+}
+
+/// A value that is one byte string, for types that ask for just that: their bytes are copied once,
+/// which ciborium does in pieces. Any other type is refused, and then read by ciborium.
+struct ByteString<'b>(&'b [u8]);
+
+impl<'b> ByteString<'b> {
+    fn whole(bytes: &'b [u8]) -> Option<Self> {
+        // Major type 2; most other values are told apart by this alone.
+        if bytes.first()? >> 5 != 2 {
+            return None;
+        }
+        let mut decoder = minicbor::Decoder::new(bytes);
+        let string = decoder.bytes().ok()?;
+        (decoder.position() == bytes.len()).then_some(ByteString(string))
+    }
+}
+
+impl<'de> Deserializer<'de> for ByteString<'_> {
+    type Error = serde::de::value::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+        Err(de::Error::custom("not asked for as bytes"))
+    }
+
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_bytes(self.0)
+    }
+
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_bytes(self.0)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string option unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
     }
 }
 
@@ -161,4 +226,47 @@ pub fn encode_bytes(bytes: &[u8]) -> Vec<u8> {
     crate::params::write_head(2, bytes.len() as u64, &mut out);
     out.extend_from_slice(bytes);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Serializer;
+
+    use super::*;
+    use crate::Bytes;
+
+    #[test]
+    fn a_small_value_is_exactly_full() {
+        let bytes = encode(&vec!["x"; 100]).unwrap();
+        assert_eq!(bytes.capacity(), bytes.len());
+    }
+
+    #[test]
+    fn a_value_may_encode_another_while_it_is_written() {
+        struct Outer;
+        impl Serialize for Outer {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let inner = encode(&"inner").unwrap();
+                serializer.serialize_bytes(&inner)
+            }
+        }
+        let bytes = encode(&("outer", Outer)).unwrap();
+        let (_, inner): (String, Bytes) = decode(&bytes).unwrap();
+        assert_eq!(decode::<String>(&inner).unwrap(), "inner");
+    }
+
+    #[test]
+    fn a_byte_string_is_read_as_bytes_whatever_its_size_and_as_nothing_else() {
+        for len in [0, 1, 23, 24, 255, 256, 5000, 70_000] {
+            let written = encode(&Bytes::from(vec![b'x'; len])).unwrap();
+            assert_eq!(decode::<Bytes>(&written).unwrap().len(), len);
+            let optional: Option<Bytes> = decode(&written).unwrap();
+            assert_eq!(optional.unwrap().len(), len);
+            assert!(decode::<String>(&written).is_err());
+            assert!(decode::<u64>(&written).is_err());
+        }
+        let trailing = [encode_bytes(b"xyz"), vec![0]].concat();
+        assert_eq!(decode::<Bytes>(&trailing), Err(ValueError::Trailing(1)));
+        assert!(decode::<Bytes>(&encode_bytes(b"xyz")[..3]).is_err());
+    }
 }

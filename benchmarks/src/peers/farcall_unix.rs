@@ -9,10 +9,12 @@ use farcall::transport::Transport;
 use farcall::unix::{Unix, UnixConfig};
 use farcall::{Config, Node};
 
-use super::Peer;
+use super::{Peer, Streaming};
 use crate::closed_loop::{Client, drive};
 use crate::lifeline::Ready;
 use crate::load::Load;
+
+mod streams;
 
 /// The service as its server sees it: the payload is given, and given back.
 #[farcall::service(name = "echo")]
@@ -56,6 +58,10 @@ impl Peer for FarcallUnix {
     fn about(&self) -> &'static str {
         "farcall over Unix sockets: a typed service and client, defaults throughout, every call with \
          its deadline."
+    }
+
+    fn streaming(&self) -> Option<&dyn Streaming> {
+        Some(self)
     }
 
     fn serve(&self, socket: &Path, ready: Ready) -> anyhow::Result<()> {

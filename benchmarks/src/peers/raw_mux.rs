@@ -18,9 +18,11 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task;
 
-use super::{MOST_IN_FLIGHT, Multiplexed};
+use super::{MOST_IN_FLIGHT, Multiplexed, Streaming};
 use crate::closed_loop::Client;
 use crate::lifeline::Ready;
+
+mod streams;
 
 /// Bytes of length and id.
 const HEADER: usize = 12;
@@ -45,6 +47,10 @@ impl Multiplexed for RawMux {
         The least a multiplexer must do, on tokio's sockets: a future per call, a map from id to \
         the waiting call, a writer task that takes whatever is queued and writes it at once, a \
         reader task; a server that reads many, answers many and writes once. No encoding.";
+
+    fn streaming(&self) -> Option<&dyn Streaming> {
+        Some(self)
+    }
 
     async fn serve(&self, socket: &Path, ready: Ready) -> anyhow::Result<()> {
         let listener = UnixListener::bind(socket)?;

@@ -16,9 +16,11 @@ use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
-use super::{MOST_IN_FLIGHT, Multiplexed};
+use super::{MOST_IN_FLIGHT, Multiplexed, Streaming};
 use crate::closed_loop::Client;
 use crate::lifeline::Ready;
+
+mod streams;
 
 /// Where the only method is found.
 const METHOD: PathAndQuery = PathAndQuery::from_static("/benchmark.Echo/Echo");
@@ -44,28 +46,49 @@ impl Multiplexed for Tonic {
         gRPC by tonic over a Unix socket, encoded by prost, flow-control windows as they are by \
         default, limits of streams and message sizes raised so that all calls in flight fit.";
 
+    fn streaming(&self) -> Option<&dyn Streaming> {
+        Some(self)
+    }
+
     async fn serve(&self, socket: &Path, ready: Ready) -> anyhow::Result<()> {
-        let listener = UnixListener::bind(socket)?;
-        ready.announce()?;
-        Server::builder()
-            .max_concurrent_streams(MOST_IN_FLIGHT as u32)
-            .add_service(EchoServer)
-            .serve_with_incoming(UnixListenerStream::new(listener))
-            .await?;
-        Ok(())
+        listen(socket, ready, EchoServer).await
     }
 
     async fn connect(&self, socket: &Path) -> anyhow::Result<EchoClient> {
-        let socket = socket.to_str().context("the socket's path is not UTF-8")?;
-        let channel = Endpoint::from_shared(format!("unix:{socket}"))?
-            .buffer_size(MOST_IN_FLIGHT)
-            .connect()
-            .await?;
-        let grpc = Grpc::new(channel)
-            .max_decoding_message_size(usize::MAX)
-            .max_encoding_message_size(usize::MAX);
-        Ok(EchoClient(grpc))
+        Ok(EchoClient(grpc(socket).await?))
     }
+}
+
+/// Serves one service for ever.
+async fn listen<S>(socket: &Path, ready: Ready, service: S) -> anyhow::Result<()>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
+        + NamedService
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+{
+    let listener = UnixListener::bind(socket)?;
+    ready.announce()?;
+    Server::builder()
+        .max_concurrent_streams(MOST_IN_FLIGHT as u32)
+        .add_service(service)
+        .serve_with_incoming(UnixListenerStream::new(listener))
+        .await?;
+    Ok(())
+}
+
+/// What generated clients are made of, for a connection.
+async fn grpc(socket: &Path) -> anyhow::Result<Grpc<Channel>> {
+    let socket = socket.to_str().context("the socket's path is not UTF-8")?;
+    let channel = Endpoint::from_shared(format!("unix:{socket}"))?
+        .buffer_size(MOST_IN_FLIGHT)
+        .connect()
+        .await?;
+    let grpc = Grpc::new(channel);
+    Ok(grpc.max_decoding_message_size(usize::MAX).max_encoding_message_size(usize::MAX))
 }
 
 /// A generated client's inside.

@@ -97,7 +97,7 @@ impl Flow {
                     Arrival::Stop(stream) => self.uploads.stopped(stream),
                     Arrival::End(reply) => {
                         self.over = true;
-                        return Poll::Ready(Step::End(reply));
+                        return Poll::Ready(Step::End(reply.map_err(|failure| *failure)));
                     }
                 }
             }

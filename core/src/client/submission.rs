@@ -37,8 +37,8 @@ pub(crate) enum Arrival {
     Credit(StreamId, u64),
     /// The handler wants no more of an argument stream.
     Stop(StreamId),
-    /// The call has ended.
-    End(Reply),
+    /// The call has ended. Boxed, because before it there may be many items.
+    End(Result<Bytes, Box<Failure>>),
 }
 
 /// Where a call's outcome goes.
@@ -70,7 +70,7 @@ impl ReplyTo {
         // Nobody listens any more if the call was dropped; its cancel is on the way.
         match self {
             ReplyTo::Once(once) => drop(once.send(reply)),
-            ReplyTo::Flow(flow) => drop(flow.0.push(Arrival::End(reply))),
+            ReplyTo::Flow(flow) => drop(flow.0.push(Arrival::End(reply.map_err(Box::new)))),
         }
     }
 

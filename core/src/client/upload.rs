@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 
 use super::{Submission, Submissions};
-use crate::stream::{Allowance, cost};
+use crate::stream::{Allowance, TURN, cost};
 use crate::value::ValueError;
 use crate::wire::{CallId, Failure, Reason, StreamId};
 
@@ -102,9 +102,15 @@ impl Upload {
         to: &Submissions,
         cx: &mut TaskContext<'_>,
     ) -> Result<(), Failure> {
+        let mut turn = 0;
         while self.credit.is_open()
             && let Some(items) = &mut self.items
         {
+            if turn == TURN {
+                cx.waker().wake_by_ref();
+                break;
+            }
+            turn += 1;
             let item = match items.as_mut().poll_next(cx) {
                 Poll::Pending => break,
                 Poll::Ready(None) => {
@@ -131,5 +137,42 @@ impl Upload {
             to.push(Submission::Item(id, stream, item));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::{Wake, Waker};
+
+    use futures::stream;
+
+    use super::*;
+    use crate::value;
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_stream_that_is_always_ready_leaves_others_their_turn() {
+        let (to, batches) = Submissions::new();
+        let mut uploads = Uploads::default();
+        let items = stream::repeat(7_u8);
+        uploads.push(Upload::new(items, |item| value::encode(item).map(Bytes::from)));
+        uploads.granted(StreamId(1), 1 << 20);
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let cx = &mut TaskContext::from_waker(&waker);
+        uploads.poll(CallId(1), 100, &to, cx).unwrap();
+        assert!(woken.0.load(Ordering::Relaxed), "it goes on after them");
+        let Poll::Ready(Some(sent)) = batches.poll_take(cx) else { panic!("nothing was sent") };
+        assert_eq!(sent.len(), TURN);
     }
 }

@@ -6,6 +6,10 @@ use bytes::Bytes;
 /// of tiny items is no more memory than one of large ones. Part of the wire's rules.
 const ITEM: i64 = 32;
 
+/// How many items a writer makes before others have their turn: whoever sends them begins sooner, so
+/// that both sides work at the same time, and what waits in between fits into the processor's caches.
+pub(crate) const TURN: usize = 128;
+
 /// What an item takes off its stream's credit.
 pub(crate) fn cost(item: &Bytes) -> i64 {
     // No payload comes near to this bound.
@@ -25,6 +29,11 @@ impl Allowance {
         let mut allowance = Allowance::default();
         allowance.grant(bytes);
         allowance
+    }
+
+    /// Whether anybody may begin a stream with this much credit.
+    pub(crate) fn may_be_granted(bytes: u64) -> bool {
+        i64::try_from(bytes).is_ok_and(|bytes| bytes <= MOST)
     }
 
     /// The reader is ready for more. `false` if nobody may grant that: nothing, or so much that it
