@@ -28,6 +28,7 @@ pub use dynamic::Client;
 pub(crate) use pending::Bounds;
 pub use pending::Counters;
 pub use request::Method;
+pub(crate) use request::{About, Request};
 pub use stream_call::StreamCall;
 pub(crate) use submission::{Arrival, NewCall, Reply, ReplyTo, Submission, Submissions, Target};
 pub use upload::Upload;

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Addr;
-use bytes::Bytes;
 use compact_str::CompactString;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -21,7 +20,7 @@ use tokio::sync::{broadcast, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::client::{
-    Call, Client, ClientActor, Count, Counters, Listing, Method, Submissions, Target,
+    About, Call, Client, ClientActor, Count, Counters, Listing, Request, Submissions, Target,
 };
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -241,10 +240,11 @@ impl Node {
         subject: &'static str,
         params: &impl Serialize,
     ) -> Call<T> {
-        let params: Result<Bytes, _> = encode_dynamic(params);
-        let (service, subject) = ("farcall".into(), subject.into());
-        let target = Target::Core(peer);
-        Call::new(self.clone(), target, service, subject, Method::default(), params, value::decode)
+        let (node, service, method) = (self.clone(), "farcall".into(), subject.into());
+        let about = About { node, service, method, idempotent: false };
+        let params = encode_dynamic(params);
+        let request = Request::new(&about, Target::Core(peer), params, None, None);
+        Call::new((about, request), value::decode)
     }
 
     /// What this node has counted since it was opened; zeros once it is closed.

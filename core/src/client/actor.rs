@@ -143,7 +143,7 @@ impl ClientActor {
     fn ask(&self, question: Question, ctx: &mut Context<Self>) {
         let (reply, answer) = oneshot::channel();
         let params = encode_dynamic(&(&*question.service,)).unwrap_or_default();
-        let asked = self.own.call(NewCall {
+        let asked = self.own.call(Box::new(NewCall {
             target: Target::Core(question.peer.into()),
             service: "farcall".into(),
             method: "describe".into(),
@@ -151,13 +151,13 @@ impl ClientActor {
             headers: Headers::new(),
             one_way: false,
             idempotent: true,
-            timeout: DESCRIBE,
+            timeout: Some(DESCRIBE),
             inherited: None,
             wait_for_server: Duration::ZERO,
             streams: Streams::default(),
             expects: None,
             reply: ReplyTo::Once(reply),
-        });
+        }));
         if asked.is_err() {
             // The node is closing, and all calls end.
             return;

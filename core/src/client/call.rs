@@ -15,13 +15,11 @@ use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
 use super::flow::Flow;
-use super::request::{About, Method, Request, Streams};
-use super::upload::{Upload, Uploads};
+use super::request::{About, Request, Submitted};
+use super::upload::Upload;
 use super::watch::Watch;
-use super::{Reply, ReplyTo, Submission, Target};
+use super::{Reply, ReplyTo, Submission};
 use crate::error::{CallError, MethodError};
-use crate::node::Node;
-use crate::schema::ServiceSchema;
 use crate::value::{self, ValueError};
 use crate::wire::{CallId, Failure, Reason};
 
@@ -79,7 +77,7 @@ pub struct Call<T, X = CallError> {
 }
 
 enum State {
-    Built(Request, Uploads),
+    Built(Request),
     Sent {
         id: CallId,
         outcome: oneshot::Receiver<Reply>,
@@ -90,41 +88,29 @@ enum State {
 }
 
 impl<T, X: Ending> Call<T, X> {
+    /// A call that is sent when it is first polled; `decode` reads its result.
     pub(crate) fn new(
-        node: Node,
-        target: Target,
-        service: CompactString,
-        method: CompactString,
-        traits: Method,
-        params: Result<Bytes, Failure>,
+        (about, request): (About, Request),
         decode: fn(&[u8]) -> Result<T, ValueError>,
     ) -> Self {
-        let request = Request::new(target, params, &traits);
-        let about = About { node, service, method, idempotent: traits.idempotent };
-        let state = State::Built(request, Uploads::default());
-        Call { state, about, watch: None, decode, ending: PhantomData }
+        Call { state: State::Built(request), about, watch: None, decode, ending: PhantomData }
     }
 
     fn option(mut self, set: impl FnOnce(&mut Request)) -> Self {
-        if let State::Built(request, _) = &mut self.state {
+        if let State::Built(request) = &mut self.state {
             set(request);
         }
         self
     }
 
-    /// Only servers that fit to this may have it.
-    pub(crate) fn expecting(self, expects: Option<&'static ServiceSchema>) -> Self {
-        self.option(|built| built.expects = expects)
-    }
-
     /// Ends the call this long after its first poll, at the latest.
     pub fn timeout(self, timeout: Duration) -> Self {
-        self.option(|request| request.timeout = Some(timeout))
+        self.option(|request| request.set(|call| call.timeout = Some(timeout)))
     }
 
     /// Waits this long for a server, if there is none; otherwise `[client] wait_for_server` (5 s).
     pub fn wait_for_server(self, wait: Duration) -> Self {
-        self.option(|request| request.wait_for_server = Some(wait))
+        self.option(|request| request.set(|call| call.wait_for_server = wait))
     }
 
     /// Sends a name and a value along, for the handler's `Context`. At most 64 of them
@@ -132,7 +118,7 @@ impl<T, X: Ending> Call<T, X> {
     /// ([`MAX_HEADER_BYTES`](crate::wire::MAX_HEADER_BYTES)). A later one takes the place of an
     /// earlier one of its name.
     pub fn header(self, name: impl Into<CompactString>, value: impl Into<CompactString>) -> Self {
-        self.option(|request| request.header(name.into(), value.into()))
+        self.option(|request| request.set(|call| call.header(name.into(), value.into())))
     }
 
     /// Allows the call to be started again, at most twice more, if its server dies. A call whose
@@ -155,11 +141,8 @@ impl<T, X: Ending> Call<T, X> {
     }
 
     /// As typed clients send an argument stream.
-    pub fn upload(mut self, upload: Upload) -> Self {
-        if let State::Built(_, uploads) = &mut self.state {
-            uploads.push(upload);
-        }
-        self
+    pub fn upload(self, upload: Upload) -> Self {
+        self.option(|request| request.upload(upload))
     }
 
     /// Makes it one way: done when it is handed over to the operating system or broker; no outcome
@@ -172,7 +155,7 @@ impl<T, X: Ending> Call<T, X> {
     }
 
     fn poll_with(&mut self, one_way: bool, cx: &mut TaskContext<'_>) -> Poll<Result<T, X>> {
-        if let State::Built(..) = &self.state
+        if let State::Built(_) = &self.state
             && let Err(failure) = self.submit(one_way)
         {
             return Poll::Ready(Err(self.about.error(failure).into()));
@@ -186,7 +169,7 @@ impl<T, X: Ending> Call<T, X> {
                 }
             },
             State::Flowing(flow) => ready!(flow.poll_outcome(cx)),
-            State::Built(..) | State::Done => panic!("a call was polled after it ended"),
+            State::Built(_) | State::Done => panic!("a call was polled after it ended"),
         };
         self.state = State::Done;
         let outcome = reply.and_then(|value| match (self.decode)(&value) {
@@ -207,24 +190,21 @@ impl<T, X: Ending> Call<T, X> {
 
     /// Hands the call over to the client actor.
     fn submit(&mut self, one_way: bool) -> Result<(), Failure> {
-        let State::Built(request, uploads) = std::mem::replace(&mut self.state, State::Done) else {
+        let State::Built(request) = std::mem::replace(&mut self.state, State::Done) else {
             unreachable!("asked for by the only caller");
         };
-        if !uploads.is_empty() {
+        if request.has_uploads() {
             if one_way {
                 let message = "a call with argument streams cannot be one way";
                 return Err(Failure::new(Reason::ArgumentsUnencodable, message));
             }
-            let (flow, watch) = Flow::submit(request, &self.about, uploads, 0)?;
-            self.state = State::Flowing(Box::new(flow));
-            self.watch = watch;
+            let (flow, watch) = Flow::submit(request, &self.about, 0)?;
+            (self.state, self.watch) = (State::Flowing(Box::new(flow)), watch);
             return Ok(());
         }
         let (reply, outcome) = oneshot::channel();
-        let reply = ReplyTo::Once(reply);
-        let (id, watch) = request.submit(&self.about, one_way, Streams::default(), reply)?;
-        self.state = State::Sent { id, outcome };
-        self.watch = watch;
+        let Submitted { id, watch } = request.submit(&self.about, one_way, ReplyTo::Once(reply))?;
+        (self.state, self.watch) = (State::Sent { id, outcome }, watch);
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use futures::future::join_all;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::request::{About, Request};
 use super::{Call, Ending, Method, StreamCall, Target};
 use crate::error::MethodError;
 use crate::event::ServerInfo;
@@ -13,7 +14,7 @@ use crate::params::{ParamsWriter, encode_dynamic};
 use crate::peer::PeerAddress;
 use crate::schema::ServiceSchema;
 use crate::value::{self, ValueError};
-use crate::wire::ServerState;
+use crate::wire::{Failure, ServerState};
 
 /// Calls a service by the names of its methods; what typed clients are made of.
 ///
@@ -108,7 +109,7 @@ impl Client {
         method: impl Into<CompactString>,
         args: impl Serialize,
     ) -> Call<T> {
-        self.dynamic(method.into(), &args)
+        Call::new(self.dynamic(method.into(), &args), value::decode)
     }
 
     /// A call of a method that has an error of its own, of type `E`.
@@ -117,7 +118,7 @@ impl Client {
         method: impl Into<CompactString>,
         args: impl Serialize,
     ) -> Call<T, MethodError<E>> {
-        self.dynamic(method.into(), &args)
+        Call::new(self.dynamic(method.into(), &args), value::decode)
     }
 
     /// A call of a method that gives a stream of results; an error of its own comes as
@@ -127,7 +128,7 @@ impl Client {
         method: impl Into<CompactString>,
         args: impl Serialize,
     ) -> StreamCall<T> {
-        self.dynamic_stream(method.into(), &args)
+        StreamCall::new(self.dynamic(method.into(), &args), value::decode)
     }
 
     /// A call of a method that gives a stream of results and has an error of its own, of type `E`.
@@ -136,39 +137,11 @@ impl Client {
         method: impl Into<CompactString>,
         args: impl Serialize,
     ) -> StreamCall<T, MethodError<E>> {
-        self.dynamic_stream(method.into(), &args)
+        StreamCall::new(self.dynamic(method.into(), &args), value::decode)
     }
 
-    fn dynamic_stream<T: DeserializeOwned, X: Ending>(
-        &self,
-        method: CompactString,
-        args: &impl Serialize,
-    ) -> StreamCall<T, X> {
-        StreamCall::new(
-            self.node.clone(),
-            self.target,
-            self.service.clone(),
-            method,
-            Method::default(),
-            encode_dynamic(args),
-            value::decode,
-        )
-    }
-
-    fn dynamic<T: DeserializeOwned, X: Ending>(
-        &self,
-        method: CompactString,
-        args: &impl Serialize,
-    ) -> Call<T, X> {
-        Call::new(
-            self.node.clone(),
-            self.target,
-            self.service.clone(),
-            method,
-            Method::default(),
-            encode_dynamic(args),
-            value::decode,
-        )
+    fn dynamic(&self, method: CompactString, args: &impl Serialize) -> (About, Request) {
+        self.request(method, &Method::default(), encode_dynamic(args), None)
     }
 
     /// A call as typed clients make it; `decode` reads the result.
@@ -178,17 +151,9 @@ impl Client {
         params: ParamsWriter,
         decode: fn(&[u8]) -> Result<T, ValueError>,
     ) -> Call<T, X> {
-        Call::new(
-            self.node.clone(),
-            self.target,
-            self.service.clone(),
-            CompactString::const_new(method.name),
-            *method,
-            params.finish(),
-            decode,
-        )
-        .expecting(self.expects)
+        Call::new(self.known(method, params), decode)
     }
+
     /// A call with a stream of results as typed clients make it; `decode` reads an item.
     pub fn typed_stream<T, X: Ending>(
         &self,
@@ -196,15 +161,24 @@ impl Client {
         params: ParamsWriter,
         decode: fn(&[u8]) -> Result<T, ValueError>,
     ) -> StreamCall<T, X> {
-        StreamCall::new(
-            self.node.clone(),
-            self.target,
-            self.service.clone(),
-            CompactString::const_new(method.name),
-            *method,
-            params.finish(),
-            decode,
-        )
-        .expecting(self.expects)
+        StreamCall::new(self.known(method, params), decode)
+    }
+
+    fn known(&self, method: &Method, params: ParamsWriter) -> (About, Request) {
+        let name = CompactString::const_new(method.name);
+        self.request(name, method, params.finish(), self.expects)
+    }
+
+    fn request(
+        &self,
+        method: CompactString,
+        traits: &Method,
+        params: Result<bytes::Bytes, Failure>,
+        expects: Option<&'static ServiceSchema>,
+    ) -> (About, Request) {
+        let (node, service) = (self.node.clone(), self.service.clone());
+        let about = About { node, service, method, idempotent: traits.idempotent };
+        let request = Request::new(&about, self.target, params, traits.timeout, expects);
+        (about, request)
     }
 }

@@ -5,7 +5,7 @@ use std::vec;
 
 use bytes::Bytes;
 
-use super::request::{About, Request, Streams};
+use super::request::{About, Request};
 use super::upload::Uploads;
 use super::watch::Watch;
 use super::{Arrival, Reply, ReplyTo, Submission, Submissions};
@@ -41,14 +41,13 @@ impl Flow {
     pub(crate) fn submit(
         request: Request,
         about: &About,
-        uploads: Uploads,
         window: u64,
     ) -> Result<(Self, Option<Box<Watch>>), Failure> {
         let (sender, arrivals) = queue();
-        let streams = Streams { arguments: uploads.count(), credit: window };
-        let (id, watch) = request.submit(about, false, streams, ReplyTo::Flow(sender.into()))?;
+        let reply = ReplyTo::Flow(sender.into());
+        let (submitted, uploads) = request.submit_streams(about, window, reply)?;
         let flow = Flow {
-            id,
+            id: submitted.id,
             submissions: about.submissions().clone(),
             arrivals,
             taken: Vec::new().into_iter(),
@@ -57,7 +56,7 @@ impl Flow {
             refill: Refill::new(window),
             over: false,
         };
-        Ok((flow, watch))
+        Ok((flow, submitted.watch))
     }
 
     /// The next item of the results, or the call's outcome after the last.

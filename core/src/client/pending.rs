@@ -204,7 +204,7 @@ impl Pending {
             }
             Target::Peer(_) | Target::Core(_) => None,
         };
-        let own = now + new.timeout.min(LONGEST);
+        let own = now + new.timeout.unwrap_or(LONGEST).min(LONGEST);
         let deadline = new.inherited.map_or(own, |inherited| inherited.min(own));
         let streams = Accounts::of(new.streams);
         let call = Call {

@@ -1,15 +1,15 @@
 //! What every kind of call is made of before it is sent, and how its outcome is worded.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use compact_str::CompactString;
 
 use super::call::Ending;
+use super::upload::{Upload, Uploads};
 use super::watch::{Watch, pass_on_trace};
 use super::{NewCall, ReplyTo, Submissions, Target};
 use crate::context::inherited_deadline;
-use crate::deadlines::LONGEST;
 use crate::error::CallError;
 use crate::node::Node;
 use crate::schema::ServiceSchema;
@@ -39,14 +39,9 @@ pub(crate) struct About {
 
 /// A call that was not sent yet.
 pub(crate) struct Request {
-    pub(crate) params: Result<Bytes, Box<Failure>>,
-    pub(crate) target: Target,
-    pub(crate) timeout: Option<Duration>,
-    pub(crate) inherited: Option<Instant>,
-    pub(crate) wait_for_server: Option<Duration>,
-    pub(crate) headers: Headers,
-    /// What a typed client knows of the service.
-    pub(crate) expects: Option<&'static ServiceSchema>,
+    /// The call, or why it cannot be one.
+    call: Result<Box<NewCall>, Box<Failure>>,
+    uploads: Uploads,
 }
 
 /// What a call has of streams.
@@ -59,48 +54,109 @@ pub(crate) struct Streams {
 }
 
 impl Request {
-    pub(crate) fn new(target: Target, params: Result<Bytes, Failure>, traits: &Method) -> Self {
-        Request {
-            params: params.map_err(Box::new),
-            target,
-            timeout: traits.timeout,
-            inherited: inherited_deadline(),
-            wait_for_server: None,
-            headers: Headers::new(),
-            expects: None,
+    /// A call of what `about` says, with these parameters.
+    pub(crate) fn new(
+        about: &About,
+        target: Target,
+        params: Result<Bytes, Failure>,
+        timeout: Option<Duration>,
+        expects: Option<&'static ServiceSchema>,
+    ) -> Self {
+        let call = params.map_err(Box::new).map(|params| {
+            Box::new(NewCall {
+                target,
+                service: about.service.clone(),
+                method: about.method.clone(),
+                params,
+                headers: Headers::new(),
+                one_way: false,
+                streams: Streams::default(),
+                idempotent: false,
+                timeout,
+                inherited: inherited_deadline(),
+                wait_for_server: about.node.config().client.wait_for_server,
+                expects,
+                reply: ReplyTo::Nobody,
+            })
+        });
+        Request { call, uploads: Uploads::default() }
+    }
+
+    /// Changes something of the call, if it is one.
+    pub(crate) fn set(&mut self, change: impl FnOnce(&mut NewCall)) {
+        if let Ok(call) = &mut self.call {
+            change(call);
         }
     }
 
-    pub(crate) fn header(&mut self, name: CompactString, value: CompactString) {
-        // They travel as a map, which has a key once.
-        self.headers.retain(|(earlier, _)| *earlier != name);
-        self.headers.push((name, value));
+    /// Adds a stream to be sent along.
+    pub(crate) fn upload(&mut self, upload: Upload) {
+        self.uploads.push(upload);
     }
 
-    /// Hands the call over to the client actor. Whoever listens is to be told its end.
+    /// Whether streams are to be sent along.
+    pub(crate) fn has_uploads(&self) -> bool {
+        !self.uploads.is_empty()
+    }
+
+    /// Hands over a call that has one result and no streams.
     pub(crate) fn submit(
         mut self,
         about: &About,
         one_way: bool,
-        streams: Streams,
         reply: ReplyTo,
-    ) -> Result<(CallId, Option<Box<Watch>>), Failure> {
+    ) -> Result<Submitted, Failure> {
+        self.set(|call| {
+            call.one_way = one_way;
+            // A stream takes as long as it takes, unless somebody says otherwise; this is none.
+            call.timeout.get_or_insert(about.node.config().client.timeout);
+        });
+        self.hand_over(about, one_way, reply)
+    }
+
+    /// Hands over a call with streams: those that are sent along, and with a `window` one of results.
+    pub(crate) fn submit_streams(
+        mut self,
+        about: &About,
+        window: u64,
+        reply: ReplyTo,
+    ) -> Result<(Submitted, Uploads), Failure> {
+        let uploads = std::mem::take(&mut self.uploads);
+        self.set(|call| call.streams = Streams { arguments: uploads.count(), credit: window });
+        Ok((self.hand_over(about, false, reply)?, uploads))
+    }
+
+    fn hand_over(self, about: &About, one_way: bool, reply: ReplyTo) -> Result<Submitted, Failure> {
         names_fit(&about.service, &about.method)?;
+        let mut call = match self.call {
+            Ok(call) => call,
+            Err(failure) => {
+                if let Some(watch) = about.watch(0, one_way) {
+                    watch.end(Err(&failure));
+                }
+                return Err(*failure);
+            }
+        };
         let mut watch = None;
-        if !matches!(self.target, Target::Core(_)) {
-            let arguments = self.params.as_ref().map_or(0, Bytes::len);
-            watch = about.watch(arguments, one_way);
+        if !matches!(call.target, Target::Core(_)) {
+            watch = about.watch(call.params.len(), one_way);
         }
         let sent = match &mut watch {
-            Some(watch) => watch.outgoing(&mut self.headers),
+            Some(watch) => watch.outgoing(&mut call.headers),
             None => {
-                pass_on_trace(&mut self.headers);
+                pass_on_trace(&mut call.headers);
                 Ok(())
             }
         };
-        let sent = sent.and_then(|()| self.hand_over(about, one_way, streams, reply));
-        match sent {
-            Ok(id) => Ok((id, watch)),
+        call.idempotent = about.idempotent;
+        call.reply = reply;
+        call.inherited = match (call.inherited, inherited_deadline()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        let fits = sent.and_then(|()| call.fits(about.node.config().limits.max_message_bytes));
+        match fits.and_then(|()| about.submissions().call(call)) {
+            Ok(id) => Ok(Submitted { id, watch }),
             Err(failure) => {
                 if let Some(watch) = watch {
                     watch.end(Err(&failure));
@@ -109,54 +165,36 @@ impl Request {
             }
         }
     }
+}
 
-    fn hand_over(
-        self,
-        about: &About,
-        one_way: bool,
-        streams: Streams,
-        reply: ReplyTo,
-    ) -> Result<CallId, Failure> {
-        let config = about.node.config();
-        let inherited = match (self.inherited, inherited_deadline()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-        // A stream takes as long as it takes, unless somebody says otherwise.
-        let default = match streams {
-            Streams { arguments: 0, credit: 0 } => config.client.timeout,
-            _ => LONGEST,
-        };
-        let wait = self.wait_for_server.unwrap_or(config.client.wait_for_server);
+/// A call that the client actor has, or will have.
+pub(crate) struct Submitted {
+    pub(crate) id: CallId,
+    /// Whoever listens, to be told its end.
+    pub(crate) watch: Option<Box<Watch>>,
+}
+
+impl NewCall {
+    pub(crate) fn header(&mut self, name: CompactString, value: CompactString) {
+        // They travel as a map, which has a key once.
+        crate::interceptor::set(&mut self.headers, name, value);
+    }
+
+    fn fits(&self, limit: usize) -> Result<(), Failure> {
         if !self.headers.is_empty() {
             headers_fit(&self.headers)?;
         }
-        let params = self.params.map_err(|failure| *failure)?;
-        let limit = config.limits.max_message_bytes;
-        if params.len() > limit {
+        let size = self.params.len();
+        if size > limit {
             return Err(Failure::new(
                 Reason::ArgumentsTooLarge,
                 format!(
-                    "the arguments take {} bytes, the limit is {limit} (limits.max_message_bytes)",
-                    params.len()
+                    "the arguments take {size} bytes, the limit is {limit} \
+                     (limits.max_message_bytes)"
                 ),
             ));
         }
-        about.submissions().call(NewCall {
-            target: self.target,
-            service: about.service.clone(),
-            method: about.method.clone(),
-            params,
-            headers: self.headers,
-            one_way,
-            streams,
-            idempotent: about.idempotent,
-            timeout: self.timeout.unwrap_or(default),
-            inherited,
-            wait_for_server: wait,
-            expects: self.expects,
-            reply,
-        })
+        Ok(())
     }
 }
 

@@ -12,15 +12,12 @@ use futures::Stream;
 use futures::stream::FusedStream;
 use serde::Serialize;
 
-use super::Target;
 use super::call::Ending;
 use super::flow::Flow;
-use super::request::{About, Method, Request};
-use super::upload::{Upload, Uploads};
+use super::request::{About, Request};
+use super::upload::Upload;
 use super::watch::Watch;
 use crate::error::CallError;
-use crate::node::Node;
-use crate::schema::ServiceSchema;
 use crate::value::{self, ValueError};
 use crate::wire::{Failure, Reason};
 
@@ -65,52 +62,41 @@ pub struct StreamCall<T, X = CallError> {
 }
 
 enum State {
-    Built(Request, Uploads),
+    Built(Request),
     Flowing(Box<Flow>),
     Done,
 }
 
 impl<T, X: Ending> StreamCall<T, X> {
+    /// A call that is sent when it is first polled; `decode` reads an item.
     pub(crate) fn new(
-        node: Node,
-        target: Target,
-        service: CompactString,
-        method: CompactString,
-        traits: Method,
-        params: Result<Bytes, Failure>,
+        (about, request): (About, Request),
         decode: fn(&[u8]) -> Result<T, ValueError>,
     ) -> Self {
-        let request = Request::new(target, params, &traits);
-        let about = About { node, service, method, idempotent: traits.idempotent };
-        let state = State::Built(request, Uploads::default());
-        StreamCall { state, about, watch: None, received: 0, decode, ending: PhantomData }
+        let (state, watch) = (State::Built(request), None);
+        StreamCall { state, about, watch, received: 0, decode, ending: PhantomData }
     }
 
     fn option(mut self, set: impl FnOnce(&mut Request)) -> Self {
-        if let State::Built(request, _) = &mut self.state {
+        if let State::Built(request) = &mut self.state {
             set(request);
         }
         self
     }
 
-    /// Only servers that fit to this may have it.
-    pub(crate) fn expecting(self, expects: Option<&'static ServiceSchema>) -> Self {
-        self.option(|request| request.expects = expects)
-    }
-
     /// Ends the whole stream this long after its first poll, at the latest.
     pub fn timeout(self, timeout: Duration) -> Self {
-        self.option(|request| request.timeout = Some(timeout))
+        self.option(|request| request.set(|call| call.timeout = Some(timeout)))
     }
 
     /// Waits this long for a server, if there is none; otherwise `[client] wait_for_server` (5 s).
     pub fn wait_for_server(self, wait: Duration) -> Self {
-        self.option(|request| request.wait_for_server = Some(wait))
+        self.option(|request| request.set(|call| call.wait_for_server = wait))
     }
 
     /// Sends a name and a value along; see [`Call::header`](crate::Call::header).
     pub fn header(self, name: impl Into<CompactString>, value: impl Into<CompactString>) -> Self {
-        self.option(|request| request.header(name.into(), value.into()))
+        self.option(|request| request.set(|call| call.header(name.into(), value.into())))
     }
 
     /// Allows the call to be started again, at most twice more, if its server dies before anything
@@ -130,24 +116,19 @@ impl<T, X: Ending> StreamCall<T, X> {
     }
 
     /// As typed clients send an argument stream.
-    pub fn upload(mut self, upload: Upload) -> Self {
-        if let State::Built(_, uploads) = &mut self.state {
-            uploads.push(upload);
-        }
-        self
+    pub fn upload(self, upload: Upload) -> Self {
+        self.option(|request| request.upload(upload))
     }
 
     fn poll_flow(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<Result<T, X>>> {
-        if let State::Built(..) = &self.state {
-            let State::Built(request, uploads) = std::mem::replace(&mut self.state, State::Done)
-            else {
+        if let State::Built(_) = &self.state {
+            let State::Built(request) = std::mem::replace(&mut self.state, State::Done) else {
                 unreachable!("looked at above");
             };
             let window = self.about.node.config().limits.stream_window as u64;
-            match Flow::submit(request, &self.about, uploads, window) {
+            match Flow::submit(request, &self.about, window) {
                 Ok((flow, watch)) => {
-                    self.state = State::Flowing(Box::new(flow));
-                    self.watch = watch;
+                    (self.state, self.watch) = (State::Flowing(Box::new(flow)), watch);
                 }
                 Err(failure) => return Poll::Ready(Some(Err(self.about.error(failure).into()))),
             }

@@ -44,6 +44,8 @@ pub(crate) enum Arrival {
 /// Where a call's outcome goes.
 #[derive(Debug)]
 pub(crate) enum ReplyTo {
+    /// Not known before it is sent.
+    Nobody,
     Once(oneshot::Sender<Reply>),
     /// To a call with streams, whose items go there too.
     Flow(Arrivals),
@@ -69,6 +71,7 @@ impl ReplyTo {
     pub(crate) fn end(self, reply: Reply) {
         // Nobody listens any more if the call was dropped; its cancel is on the way.
         match self {
+            ReplyTo::Nobody => {}
             ReplyTo::Once(once) => drop(once.send(reply)),
             ReplyTo::Flow(flow) => drop(flow.0.push(Arrival::End(reply.map_err(Box::new)))),
         }
@@ -93,7 +96,8 @@ pub(crate) enum Target {
     Core(PeerAddress),
 }
 
-/// A call as it was made.
+/// A call as it was made. Its box is made with the call, and goes on to the actor: what is moved on the
+/// way is a pointer.
 #[derive(Debug)]
 pub(crate) struct NewCall {
     pub(crate) target: Target,
@@ -104,8 +108,8 @@ pub(crate) struct NewCall {
     pub(crate) one_way: bool,
     pub(crate) streams: Streams,
     pub(crate) idempotent: bool,
-    /// How long it may take, from when the actor gets it.
-    pub(crate) timeout: Duration,
+    /// How long it may take, from when the actor gets it; as long as it takes, if nobody says.
+    pub(crate) timeout: Option<Duration>,
     /// The deadline of the call whose handler makes it, if one does.
     pub(crate) inherited: Option<Instant>,
     /// How long it waits for a server, if there is none.
@@ -127,8 +131,8 @@ impl Submissions {
 
     /// Hands a call over. Its id is given inside the queue, so that ids reach the actor in their
     /// order and "the lowest open one" is true when it is said.
-    pub(crate) fn call(&self, call: NewCall) -> Result<CallId, Failure> {
-        let submission = Submission::Call(CallId(0), Box::new(call));
+    pub(crate) fn call(&self, call: Box<NewCall>) -> Result<CallId, Failure> {
+        let submission = Submission::Call(CallId(0), call);
         let numbered = self.0.push_numbered(submission, |submission, number| {
             if let Submission::Call(id, _) = submission {
                 *id = CallId(number);

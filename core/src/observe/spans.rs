@@ -8,6 +8,7 @@
 use compact_str::CompactString;
 use tracing::Span;
 use tracing::field::{Empty, display};
+use tracing::level_filters::LevelFilter;
 use tracing::subscriber::NoSubscriber;
 
 use super::Ended;
@@ -16,6 +17,9 @@ use crate::trace_context::TraceContext;
 
 /// The span of a call that is about to be made, a child of the span that it is made in.
 pub(crate) fn client_span(service: &str, method: &str) -> Span {
+    if nobody_listens() {
+        return Span::none();
+    }
     let span = tracing::info_span!(
         target: "farcall::client",
         "call",
@@ -40,6 +44,9 @@ pub(crate) fn server_span(
     caller: &PeerInfo,
     headers: &[(CompactString, CompactString)],
 ) -> Span {
+    if nobody_listens() {
+        return Span::none();
+    }
     let span = tracing::info_span!(
         target: "farcall::server",
         parent: None,
@@ -65,6 +72,13 @@ pub(crate) fn server_span(
         span.record("parent_id", display(trace.parent_id()));
     }
     span
+}
+
+/// Whether certainly nobody wants spans of this level: one load. The macro would ask the same, but
+/// with the feature `log`, which some crate in a program may turn on, it makes the fields first.
+#[inline]
+fn nobody_listens() -> bool {
+    LevelFilter::current() < LevelFilter::INFO
 }
 
 /// Whether somebody listens. Where another thread has a subscriber and this one has none, spans look

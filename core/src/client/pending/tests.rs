@@ -49,7 +49,7 @@ impl Table {
             headers: Vec::new(),
             one_way: false,
             idempotent: false,
-            timeout: 10 * SECOND,
+            timeout: Some(10 * SECOND),
             inherited: None,
             wait_for_server: SECOND,
             expects: None,
@@ -144,7 +144,7 @@ fn a_call_waits_for_a_server_and_goes_when_one_comes() {
 fn waiting_ends_by_its_own_time_or_the_deadline() {
     let mut table = Table::new();
     let (_, mut patient) = table.plain();
-    let (_, mut hurried) = table.call(|new| new.timeout = SECOND / 2);
+    let (_, mut hurried) = table.call(|new| new.timeout = Some(SECOND / 2));
     table.pass(SECOND / 2);
     assert_eq!(reason(&mut hurried), Some(Reason::DeadlineBeforeSending));
     table.pass(SECOND / 2);
@@ -334,7 +334,7 @@ fn a_call_that_two_servers_have_no_room_for_waits() {
 fn the_longest_timeouts_are_within_range() {
     let mut table = Table::new();
     let (_, mut outcome) = table.call(|new| {
-        (new.timeout, new.wait_for_server) = (Duration::MAX, Duration::MAX);
+        (new.timeout, new.wait_for_server) = (Some(Duration::MAX), Duration::MAX);
     });
     table.pass(3600 * SECOND);
     assert_eq!(reason(&mut outcome), None);
