@@ -19,7 +19,8 @@ use crate::stream::{Allowance, cost};
 use crate::table::Table;
 use crate::transport::{Address, Outbound, PeerId, Watch};
 use crate::wire::{
-    Announcement, CallFrame, CallId, CallOptions, Failure, Frame, NodeId, Reason, StreamId,
+    Announcement, CallFrame, CallId, CallOptions, Failure, Frame, NodeId, Reason, ReasonClass,
+    StreamId,
 };
 
 /// An idempotent call is started again at most this often.
@@ -99,8 +100,11 @@ struct Call {
     bounced: bool,
     /// A full server has refused it once.
     refused: bool,
-    /// Items of its streams were sent or have come: it cannot begin anew elsewhere.
+    /// Items of its streams were sent or have come, or may be on their way since a server has begun
+    /// it: it cannot begin anew elsewhere.
     moved: bool,
+    /// A server has said that it has begun it.
+    begun: bool,
     /// What may still come of its results, if they are a stream.
     results: Allowance,
     deadline: Instant,
@@ -135,6 +139,13 @@ fn options(new: &NewCall, retries: u8) -> Option<Box<CallOptions>> {
     }
     let (one_way, attempt, headers) = (new.one_way, retries, new.headers.clone());
     Some(Box::new(CallOptions { one_way, nested, attempt, headers, streams, credit, task: None }))
+}
+
+/// A call was started by a server that was lost, and then refused by this one.
+fn lost_and_refused(refusal: Failure) -> Failure {
+    let message =
+        format!("its server was lost during the call, and another refused it: {}", refusal.message);
+    Failure { retry_after: refusal.retry_after, ..Failure::new(Reason::ServerLost, message) }
 }
 
 impl Call {
@@ -191,9 +202,18 @@ impl Pending {
         let deadline = new.inherited.map_or(own, |inherited| inherited.min(own));
         let results = Allowance::new(new.streams.credit);
         let place = Place::Queued;
-        let (retries, bounced, refused, moved) = (0, false, false, false);
-        let call =
-            Call { new, service, place, retries, bounced, refused, moved, results, deadline };
+        let call = Call {
+            new,
+            service,
+            place,
+            retries: 0,
+            bounced: false,
+            refused: false,
+            moved: false,
+            begun: false,
+            results,
+            deadline,
+        };
         let (calls, bytes) = (self.calls.len(), self.bytes + call.new.params.len());
         if calls >= self.bounds.calls || bytes > self.bounds.bytes {
             return call.fail(
@@ -453,6 +473,16 @@ impl Pending {
         }
     }
 
+    /// The call, if this peer has it and it has this argument stream.
+    fn argument_of(&mut self, from: PeerId, id: CallId, stream: StreamId) -> Option<&mut Call> {
+        let arguments = self.call_of(from, id)?.new.streams.arguments;
+        if !(1..=arguments).contains(&stream.0) {
+            self.counters.stray_frames += 1;
+            return None;
+        }
+        self.calls.get_mut(id)
+    }
+
     /// An item of the results has come.
     pub(crate) fn item(&mut self, from: PeerId, id: CallId, value: Bytes) {
         self.started(from, id);
@@ -468,14 +498,14 @@ impl Pending {
 
     /// The callee is ready for this much of an argument stream.
     pub(crate) fn granted(&mut self, from: PeerId, id: CallId, stream: StreamId, bytes: u64) {
-        if let Some(call) = self.call_of(from, id) {
+        if let Some(call) = self.argument_of(from, id, stream) {
             call.new.reply.tell(Arrival::Credit(stream, bytes));
         }
     }
 
     /// The callee wants no more of an argument stream.
     pub(crate) fn stopped(&mut self, from: PeerId, id: CallId, stream: StreamId) {
-        if let Some(call) = self.call_of(from, id) {
+        if let Some(call) = self.argument_of(from, id, stream) {
             call.new.reply.tell(Arrival::Stop(stream));
         }
     }
@@ -513,14 +543,18 @@ impl Pending {
                 self.resume(Some(service), now);
             }
             // It was not started, and others may take it: the caller need not know.
-            (Reason::Draining, Some(service)) => {
+            (Reason::Draining, Some(service)) if !call.moved => {
                 self.release(&call);
                 self.routes.draining(service, from);
                 self.place(id, call, Some(from), now);
             }
             (_, service) => {
                 self.forget(&call);
-                call.end(Err(failure));
+                let class = failure.reason.class();
+                // That this server has not started it does not undo that another has.
+                let is_denied = matches!(class, ReasonClass::NotSent | ReasonClass::Refused);
+                let undone = is_denied && call.retries > 0;
+                call.end(Err(if undone { lost_and_refused(failure) } else { failure }));
                 self.resume(service, now);
             }
         }
@@ -557,7 +591,15 @@ impl Pending {
     pub(crate) fn begun(&mut self, from: PeerId, id: CallId, credit: u64) {
         self.started(from, id);
         let Some(call) = self.call_of(from, id) else { return };
-        for stream in 1..=call.new.streams.arguments {
+        if std::mem::replace(&mut call.begun, true) {
+            self.counters.stray_frames += 1;
+            return;
+        }
+        let arguments = call.new.streams.arguments;
+        // From here on items may be on their way to this server, and to no other: neither they nor
+        // the credit they cost can be taken back.
+        call.moved |= arguments > 0;
+        for stream in 1..=arguments {
             call.new.reply.tell(Arrival::Credit(StreamId(stream), credit));
         }
     }
@@ -676,12 +718,12 @@ impl Pending {
         for (id, call, server) in had {
             match (clean, call.service) {
                 // It was not started: others take it, and the caller need not know.
-                (true, Some(_)) => self.place(id, call, None, now),
-                (true, None) => {
+                (true, Some(_)) if !call.moved => self.place(id, call, None, now),
+                (true, None) if !call.moved => {
                     self.forget(&call);
                     call.fail(Reason::PeerGone, format!("{peer} has left: {reason}"));
                 }
-                (false, _) => self.lost(id, call, server, reason, now),
+                _ => self.lost(id, call, server, reason, now),
             }
         }
     }
@@ -1080,6 +1122,81 @@ mod tests {
         table.pending.undelivered(id, &to(1), "the connection broke", false, table.now);
         assert_eq!(table.sent_to(), [2]);
         table.pending.undelivered(id, &to(2), "the connection broke", true, table.now);
+        assert_eq!(reason(&mut outcome), Some(Reason::ServerLost));
+    }
+
+    /// A call with these streams, and what comes to it.
+    fn streaming(
+        table: &mut Table,
+        arguments: u32,
+        credit: u64,
+    ) -> (CallId, crate::queue::Batches<Arrival>) {
+        let (sender, arrivals) = crate::queue::queue();
+        let (id, _) = table.call(|new| {
+            new.idempotent = true;
+            new.streams = Streams { arguments, credit };
+            new.reply = ReplyTo::Flow(sender);
+        });
+        (id, arrivals)
+    }
+
+    fn came(arrivals: &mut crate::queue::Batches<Arrival>) -> Vec<Arrival> {
+        futures::executor::block_on(futures::StreamExt::next(arrivals)).unwrap()
+    }
+
+    #[test]
+    fn a_stream_that_has_moved_begins_nowhere_else_whatever_its_server_says() {
+        let item = bytes::Bytes::from_static(&[1]);
+        let ends: [fn(&mut Table, CallId); 3] = [
+            |table, id| {
+                let draining = Failure::new(Reason::Draining, "");
+                table.pending.failed(PeerId(1), id, draining, table.now);
+            },
+            |table, _| table.down(1, true),
+            |table, _| table.down(1, false),
+        ];
+        for end in ends {
+            for arguments in [0, 1] {
+                let mut table = Table::with_servers(&[1]);
+                let (id, mut arrivals) = streaming(&mut table, arguments, 100);
+                table.up(2);
+                match arguments {
+                    0 => table.pending.item(PeerId(1), id, item.clone()),
+                    // An item may be on its way from now on.
+                    _ => table.pending.begun(PeerId(1), id, 100),
+                }
+                table.sent();
+                end(&mut table, id);
+                assert_eq!(table.sent_to(), [0_u64; 0]);
+                assert!(matches!(came(&mut arrivals)[..], [_, Arrival::End(Err(_))]));
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_server_says_for_nothing_does_not_pile_up() {
+        let mut table = Table::with_servers(&[1]);
+        let (id, mut arrivals) = streaming(&mut table, 2, 0);
+        for _ in 0..1000 {
+            table.pending.begun(PeerId(1), id, 10);
+            for stream in 0..=3 {
+                table.pending.granted(PeerId(1), id, StreamId(stream), 1);
+                table.pending.stopped(PeerId(1), id, StreamId(stream));
+            }
+        }
+        let came = came(&mut arrivals);
+        assert!(matches!(came[..2], [Arrival::Credit(_, 1010), Arrival::Credit(_, 1010)]));
+        assert_eq!(came.len(), 4, "{came:?}");
+    }
+
+    #[test]
+    fn a_call_that_was_lost_and_then_refused_does_not_end_as_refused() {
+        let mut table = Table::with_servers(&[1]);
+        let (id, mut outcome) = table.call(|new| new.idempotent = true);
+        table.down(1, false);
+        table.up(2);
+        let busy = Failure::new(Reason::Busy, "full");
+        table.pending.failed(PeerId(2), id, busy, table.now);
         assert_eq!(reason(&mut outcome), Some(Reason::ServerLost));
     }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 
 use super::{Submission, Submissions};
-use crate::stream::{Allowance, cost};
+use crate::stream::{Allowance, Turn, cost};
 use crate::value::ValueError;
 use crate::wire::{CallId, Failure, Reason, StreamId};
 
@@ -102,9 +102,14 @@ impl Upload {
         to: &Submissions,
         cx: &mut TaskContext<'_>,
     ) -> Result<(), Failure> {
+        let mut turn = Turn::new();
         while self.credit.is_open()
             && let Some(items) = &mut self.items
         {
+            if turn.ends() {
+                cx.waker().wake_by_ref();
+                break;
+            }
             let item = match items.as_mut().poll_next(cx) {
                 Poll::Pending => break,
                 Poll::Ready(None) => {
@@ -127,7 +132,9 @@ impl Upload {
                     item.len()
                 )));
             }
-            self.credit.spend(cost(&item));
+            let cost = cost(&item);
+            self.credit.spend(cost);
+            turn.spend(cost);
             to.push(Submission::Item(id, stream, item));
         }
         Ok(())

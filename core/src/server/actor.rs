@@ -405,7 +405,10 @@ impl ServerActor {
                 }
                 _ => Err(Overrun),
             },
-            // Before its turn nothing was granted to it, and it has taken no results.
+            (&Stage::Waiting { service, ticket }, Frame::Credit { bytes, .. }) => {
+                self.calls.grant(service, ticket, bytes).then_some(()).ok_or(Overrun)
+            }
+            // Before its turn nothing was granted to it.
             (Stage::Waiting { .. }, _) => Err(Overrun),
         };
         if fed == Err(Overrun) {

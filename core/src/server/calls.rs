@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::admission::{Admission, Admitted, Lane};
+use super::admission::{Admission, Admitted, Lane, Ticket};
 use super::replies::ReplyTo;
 use super::services::Method;
 use super::sessions::{Running, Sessions, Stage};
@@ -153,6 +153,15 @@ impl Calls {
                 return Some(next);
             }
         }
+    }
+
+    /// A caller grants a call that waits more credit for its results. `false` if the call has none.
+    pub(super) fn grant(&mut self, service: usize, ticket: Ticket, bytes: u64) -> bool {
+        let waiting = self.desks[service].get_mut(ticket);
+        let options = waiting.and_then(|waiting| waiting.call.options.as_mut());
+        let Some(options) = options.filter(|options| options.credit > 0) else { return false };
+        options.credit = options.credit.saturating_add(bytes);
+        true
     }
 
     /// Takes a call out, wherever it stands.

@@ -12,6 +12,34 @@ pub(crate) fn cost(item: &Bytes) -> i64 {
     i64::try_from(item.len()).map_or(i64::MAX, |len| len.saturating_add(ITEM))
 }
 
+/// How much a writer sends before others of its thread have their turn: credit alone would let it go
+/// on for as long as its reader likes, which may have granted more than fits into any memory.
+const TURN: i64 = 64 * 1024;
+
+/// What is left of a writer's turn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn(i64);
+
+impl Turn {
+    pub(crate) fn new() -> Self {
+        Turn(TURN)
+    }
+
+    /// An item is sent.
+    pub(crate) fn spend(&mut self, cost: i64) {
+        self.0 = self.0.saturating_sub(cost);
+    }
+
+    /// Whether others are to have theirs first. If so, the next one begins.
+    pub(crate) fn ends(&mut self) -> bool {
+        let over = self.0 <= 0;
+        if over {
+            *self = Turn::new();
+        }
+        over
+    }
+}
+
 /// The credit of a stream's writer; its reader keeps the same account to see that it is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Allowance(i64);
@@ -81,6 +109,19 @@ mod tests {
         assert!(!allowance.is_open(), "it paid for the first item only");
         allowance.grant(1);
         assert!(allowance.spend(1));
+    }
+
+    #[test]
+    fn a_turn_ends_whatever_the_credit_is() {
+        let mut turn = Turn::new();
+        let tiny = cost(&Bytes::from_static(b"x"));
+        let mut sent = 0;
+        while !turn.ends() {
+            turn.spend(tiny);
+            sent += tiny;
+        }
+        assert!((TURN..TURN + tiny).contains(&sent));
+        assert!(!turn.ends(), "another one has begun");
     }
 
     #[test]

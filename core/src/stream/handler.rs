@@ -10,7 +10,7 @@ use std::task::{Context as TaskContext, Poll, Waker};
 
 use bytes::Bytes;
 
-use super::credit::{Allowance, Refill, cost};
+use super::credit::{Allowance, Refill, Turn, cost};
 use crate::queue::Sender;
 use crate::service::Outcome;
 use crate::transport::PeerId;
@@ -49,6 +49,7 @@ pub(crate) struct HandlerStreams {
 /// The writer's side of the results.
 struct Results {
     credit: Allowance,
+    turn: Turn,
     /// Bytes of items so far.
     sent: usize,
     waker: Waker,
@@ -94,6 +95,7 @@ impl HandlerStreams {
             to_server,
             results: RefCell::new(Results {
                 credit: Allowance::new(credit),
+                turn: Turn::new(),
                 sent: 0,
                 waker: Waker::noop().clone(),
             }),
@@ -153,10 +155,15 @@ impl HandlerStreams {
         self.over.set(true);
     }
 
-    /// Ready while the results have credit.
+    /// Ready while the results have credit. Now and then others go first: the actor, which passes
+    /// on what was sent, hears of a cancel, and drops a peer that grants and does not read.
     pub(crate) fn poll_credit(&self, cx: &mut TaskContext<'_>) -> Poll<()> {
         let mut results = self.results.borrow_mut();
         if results.credit.is_open() {
+            if results.turn.ends() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             return Poll::Ready(());
         }
         results.waker = cx.waker().clone();
@@ -176,7 +183,9 @@ impl HandlerStreams {
             ));
         }
         let mut results = self.results.borrow_mut();
-        results.credit.spend(cost(&item));
+        let cost = cost(&item);
+        results.credit.spend(cost);
+        results.turn.spend(cost);
         results.sent += item.len();
         drop(results);
         self.tell(FromHandler::Item(item));
