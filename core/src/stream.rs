@@ -18,6 +18,6 @@ mod handler;
 mod results;
 
 pub use argument::ArgumentStream;
-pub(crate) use credit::{Allowance, Refill, Turn, cost};
+pub(crate) use credit::{Allowance, Refill, Turn, compact, cost};
 pub(crate) use handler::{CallKey, FromHandler, HandlerStreams, Overrun};
 pub use results::results;

@@ -15,7 +15,7 @@ use crate::deadlines::{Deadlines, LONGEST};
 use crate::event::Event;
 use crate::peer::PeerAddress;
 use crate::service::Descriptor;
-use crate::stream::{Allowance, cost};
+use crate::stream::{Allowance, compact, cost};
 use crate::table::Table;
 use crate::transport::{Address, Outbound, PeerId, Watch};
 use crate::wire::{
@@ -489,7 +489,7 @@ impl Pending {
         let Some(call) = self.call_of(from, id) else { return };
         if call.results.spend(cost(&value)) {
             call.moved = true;
-            call.new.reply.tell(Arrival::Item(value));
+            call.new.reply.tell(Arrival::Item(compact(value)));
         } else {
             let reason = format!("it sent more of the results of {id} than it might");
             self.out.push(Outbound::Disconnect { peer: from, reason });

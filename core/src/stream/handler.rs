@@ -10,7 +10,7 @@ use std::task::{Context as TaskContext, Poll, Waker};
 
 use bytes::Bytes;
 
-use super::credit::{Allowance, Refill, Turn, cost};
+use super::credit::{Allowance, Refill, Turn, compact, cost};
 use crate::queue::Sender;
 use crate::service::Outcome;
 use crate::transport::PeerId;
@@ -121,7 +121,7 @@ impl HandlerStreams {
             if argument.dropped {
                 return Ok(());
             }
-            argument.items.push_back(item);
+            argument.items.push_back(compact(item));
             std::mem::replace(&mut argument.waker, Waker::noop().clone())
         };
         waker.wake();
