@@ -8,6 +8,7 @@
 //! their bytes is bounded (see `docs/ARCHITECTURE.md`, "Bounds"). What waits before that is at most
 //! one entry for each future that its caller holds, and one for each that it has dropped since.
 
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -80,6 +81,22 @@ impl<T> Sender<T> {
         // Outside the lock: waking may run the reader on another thread at once.
         reader.0.wake();
         Ok(reader.1)
+    }
+
+    /// Appends an item, unless it can be joined to one that waits: `join` is asked of those at the
+    /// end, the last one first, until it breaks with whether it has done so.
+    pub(crate) fn push_joining(
+        &self,
+        item: T,
+        mut join: impl FnMut(&mut T, &T) -> ControlFlow<bool>,
+    ) -> Result<(), Closed<T>> {
+        let joined = {
+            let mut inner = lock(&self.0);
+            let mut joined = inner.waiting.iter_mut().rev().map(|last| join(last, &item));
+            joined.find_map(ControlFlow::break_value).unwrap_or(false)
+        };
+        // Whoever reads has been woken for the one that it was joined to.
+        if joined { Ok(()) } else { self.push(item) }
     }
 
     /// Ends the queue, and takes back what its reader has not taken.
@@ -184,6 +201,23 @@ mod tests {
             }
         });
         assert_eq!(block_on(batches.next()), Some((1..=400).collect::<Vec<u64>>()));
+    }
+
+    #[test]
+    fn what_joins_takes_no_place() {
+        let (sender, mut batches) = queue();
+        let join = |last: &mut (char, u32), next: &(char, u32)| match (last.0, next.0) {
+            ('|', _) | (_, '|') => ControlFlow::Break(false),
+            (a, b) if a == b => {
+                last.1 += next.1;
+                ControlFlow::Break(true)
+            }
+            _ => ControlFlow::Continue(()),
+        };
+        for item in [('a', 1), ('b', 1), ('a', 2), ('b', 2), ('|', 0), ('a', 4)] {
+            sender.push_joining(item, join).unwrap();
+        }
+        assert_eq!(block_on(batches.next()), Some(vec![('a', 3), ('b', 3), ('|', 0), ('a', 4)]));
     }
 
     #[test]

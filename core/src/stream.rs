@@ -18,6 +18,6 @@ mod handler;
 mod results;
 
 pub use argument::ArgumentStream;
-pub(crate) use credit::{Allowance, Refill, TURN, cost};
+pub(crate) use credit::{Allowance, Refill, TURN, compact, cost};
 pub(crate) use handler::{CallKey, FromHandler, HandlerKey, HandlerStreams, Overrun};
 pub use results::results;

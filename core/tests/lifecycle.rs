@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use farcall_core::config::ServerConfig;
+use farcall_core::config::{Limits, ServerConfig};
 use farcall_core::transport::ServeError;
-use farcall_core::{Config, Functions, Memory, Node, Reason, block_on};
+use farcall_core::{ArgumentStream, Bytes, Config, Functions, Memory, Node, Reason, block_on};
 use futures::join;
+use futures::stream::{self, StreamExt};
 
 /// `add`, and `hang`, which never ends.
 fn service() -> Functions {
@@ -24,6 +25,43 @@ async fn server(memory: &Memory, concurrency: usize) -> Node {
 
 async fn client(memory: &Memory) -> Node {
     Node::open_with(Config::default(), memory.transport()).await.unwrap()
+}
+
+#[test]
+fn a_reader_that_grants_all_it_may_keeps_nobody_from_being_served() {
+    block_on(async {
+        let memory = Memory::new();
+        let endless = Functions::new("calc")
+            .add("add", |a: i64, b: i64| a + b)
+            .add("drink", |items: ArgumentStream<Bytes>| items.count())
+            .stream("endless", || stream::repeat(Bytes::from(vec![7; 16 * 1024])));
+        let limits = Limits { stream_window: 64 << 20, ..Limits::default() };
+        let greedy = Config { limits, ..Config::default() };
+        let server = Node::open_with(greedy.clone(), memory.transport()).await.unwrap();
+        server.serve(endless).await.unwrap();
+        let greedy = Node::open_with(greedy, memory.transport()).await.unwrap();
+        let client = client(&memory).await;
+        let mut results = greedy.client("calc").stream::<Bytes>("endless", ());
+        assert_eq!(results.next().await.unwrap().unwrap().len(), 16 * 1024);
+        let arguments = client.client("calc").call::<usize>("drink", ());
+        let items = stream::repeat(Bytes::from(vec![7; 16 * 1024]));
+        let arguments = arguments.argument_stream(items);
+        let arguments = tokio::task::spawn_local(arguments);
+        for _ in 0..3 {
+            assert_eq!(client.client("calc").call::<i64>("add", (1, 2)).await.unwrap(), 3);
+        }
+        // Nor from being cancelled.
+        drop(results);
+        arguments.abort();
+        until_busy(&client, 0, 0).await;
+
+        // More than anybody may grant costs the session.
+        let limits = Limits { stream_window: (64 << 20) + 1, ..Limits::default() };
+        let config = Config { limits, ..Config::default() };
+        let greedier = Node::open_with(config, memory.transport()).await.unwrap();
+        let refused = greedier.client("calc").stream::<Bytes>("endless", ()).next().await;
+        assert_eq!(refused.unwrap().unwrap_err().reason(), Reason::ServerLost);
+    });
 }
 
 /// Waits until the server runs and keeps waiting this many calls.

@@ -12,6 +12,7 @@ use foldhash::{HashMap, HashMapExt};
 
 use crate::buffers::Buffers;
 use crate::config::Allow;
+use crate::crowding::{self, Crowding};
 use crate::discovery::Discovery;
 use crate::inbox::Inbox;
 use crate::listener;
@@ -29,6 +30,7 @@ pub(crate) struct Hub {
     pub(crate) inbox: Inbox,
     pub(crate) buffers: Rc<Buffers>,
     pub(crate) ticks: Ticks,
+    pub(crate) crowding: Crowding,
     pub(crate) discovery: Discovery,
     pub(crate) tasks: Tasks,
     /// The servers of this node, by service.
@@ -59,6 +61,7 @@ impl Hub {
             inbox: Inbox::default(),
             buffers: Buffers::of_this_thread(),
             ticks: Ticks::default(),
+            crowding: Crowding::default(),
             discovery: Discovery::default(),
             tasks: Tasks::default(),
             servers: RefCell::new(HashMap::new()),
@@ -72,6 +75,7 @@ impl Hub {
             wants_nothing_left: Cell::default(),
         });
         hub.tasks.spawn(stall::watch(Rc::clone(&hub)));
+        hub.tasks.spawn(crowding::watch(Rc::clone(&hub)));
         hub
     }
 
@@ -135,7 +139,14 @@ impl Hub {
             return Poll::Ready(());
         }
         self.wants_room.set(Some(cx.waker().clone()));
+        self.crowding.begins();
         Poll::Pending
+    }
+
+    /// Whether there is hardly any room for what is to be sent. Not only if there is none: who takes a
+    /// byte for each that is sent would make that end all the time.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.queued.get() >= self.limits.max_queued_bytes / 4 * 3
     }
 
     /// Writes what waits; pending as long as some socket does not take it.

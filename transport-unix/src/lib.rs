@@ -45,6 +45,7 @@
 mod backoff;
 mod buffers;
 mod config;
+mod crowding;
 mod dial;
 mod discovery;
 mod folder;

@@ -98,6 +98,11 @@ impl Outgoing {
         line + self.lanes.as_ref().map_or(0, |lanes| lanes.len())
     }
 
+    /// Bytes ever written.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.queued == self.written && self.lanes.is_none()
     }

@@ -219,6 +219,11 @@ impl Session {
         self.outgoing.borrow().len()
     }
 
+    /// Bytes that the socket ever took.
+    pub(crate) fn written(&self) -> u64 {
+        self.outgoing.borrow().written()
+    }
+
     /// Queues a frame, and writes if much is queued by then. Otherwise the caller flushes.
     pub(crate) fn send(&self, hub: &Hub, frame: &Frame, confirm: bool) -> Result<(), Full> {
         let is_call = matches!(frame, Frame::Call(_) | Frame::Query { .. });
@@ -357,6 +362,15 @@ impl Session {
             self.queued(),
             full.len,
             hub.limits.max_peer_bytes
+        )));
+    }
+
+    /// Ends the session because what waits for it leaves no room for others.
+    pub(crate) fn crowds(&self, stall: Duration) {
+        self.throw(End::rejected(format!(
+            "it is too slow: {} bytes wait for it, which it would not read within {stall:?}, and all \
+             room is taken (limits.max_queued_bytes)",
+            self.queued()
         )));
     }
 

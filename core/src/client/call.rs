@@ -122,7 +122,7 @@ impl<T, X: Ending> Call<T, X> {
     }
 
     /// Allows the call to be started again, at most twice more, if its server dies. A call whose
-    /// argument streams have begun to flow is not started again: what was sent is gone.
+    /// argument streams may have begun to flow is not started again: what was sent is gone.
     pub fn idempotent(mut self) -> Self {
         self.about.idempotent = true;
         self

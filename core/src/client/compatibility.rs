@@ -13,6 +13,10 @@ use crate::wire::{Failure, Reason};
 /// Versions that are remembered. There are as many as releases live side by side.
 const MAX_VERSIONS: usize = 64;
 
+/// Versions that may be asked about at a time: more than a program has services. A server that changes
+/// its version all the time and never says what it takes would add to them without end.
+const MAX_ASKED: usize = 1024;
+
 /// How often servers of one version are asked what they offer before that stays unknown.
 const MAX_ATTEMPTS: u8 = 3;
 
@@ -96,7 +100,7 @@ impl Compatibility {
     ) -> Judgement {
         let version = Version { expects, hash: hash.clone() };
         let strict = self.strict;
-        let at = self.position(&version);
+        let Some(at) = self.position(&version) else { return Judgement::Unknown };
         let knowledge = &mut self.versions[at].1;
         match knowledge {
             Knowledge::Asked { .. } => Judgement::Unknown,
@@ -124,21 +128,26 @@ impl Compatibility {
         }
     }
 
-    fn position(&mut self, version: &Version) -> usize {
+    /// Where a version is remembered. `None` if too many are being asked about already: calls that
+    /// wait come back when one of the answers has come.
+    fn position(&mut self, version: &Version) -> Option<usize> {
         if let Some(at) = self.versions.iter().position(|(known, _)| known == version) {
-            return at;
+            return Some(at);
         }
         if self.versions.len() >= MAX_VERSIONS {
             // Those that are asked come back to an entry, and answer soon; others are judged again
             // when they are met again.
             self.versions.retain(|(_, knowledge)| matches!(knowledge, Knowledge::Asked { .. }));
+            if self.versions.len() >= MAX_ASKED {
+                return None;
+            }
         }
         let knowledge = match version.hash.is_empty() {
             true => Knowledge::Judged(undecided(version, "the server does not say what it takes")),
             false => Knowledge::Open { attempts: 0 },
         };
         self.versions.push((version.clone(), knowledge));
-        self.versions.len() - 1
+        Some(self.versions.len() - 1)
     }
 
     /// A server has said what it offers, or not.
@@ -261,6 +270,21 @@ mod tests {
         assert!(matches!(judge(&mut compatibility, "add", ""), Judgement::Undecided(_)));
         assert_eq!(judge(&mut compatibility, "add", ""), Judgement::Fits);
         assert!(compatibility.questions.is_empty());
+    }
+
+    #[test]
+    fn what_is_asked_about_is_bounded() {
+        let mut compatibility = Compatibility::new(false);
+        for version in 0..2 * MAX_ASKED {
+            let judged = judge(&mut compatibility, "add", &version.to_string());
+            assert_eq!(judged, Judgement::Unknown);
+        }
+        assert_eq!(compatibility.versions.len(), MAX_ASKED);
+        assert_eq!(compatibility.questions.len(), MAX_ASKED);
+        let question = compatibility.questions.remove(0);
+        compatibility.answered(&question, Ok(offered("integer")));
+        judge(&mut compatibility, "add", "one more");
+        assert_eq!(compatibility.questions.len(), MAX_ASKED);
     }
 
     #[test]

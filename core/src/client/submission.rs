@@ -1,5 +1,6 @@
 //! What handles hand to the client actor.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -41,6 +42,26 @@ pub(crate) enum Arrival {
     End(Result<Bytes, Box<Failure>>),
 }
 
+impl Arrival {
+    /// Makes `next` part of this one, which came before it; or says whether to look at what came
+    /// before this one.
+    fn join(&mut self, next: &Arrival) -> ControlFlow<bool> {
+        match (self, next) {
+            (Arrival::Credit(stream, bytes), Arrival::Credit(same, more)) if stream == same => {
+                *bytes = bytes.saturating_add(*more);
+                ControlFlow::Break(true)
+            }
+            (Arrival::Stop(stream), Arrival::Stop(same)) if stream == same => {
+                ControlFlow::Break(true)
+            }
+            (Arrival::Credit(..) | Arrival::Stop(_), Arrival::Credit(..) | Arrival::Stop(_)) => {
+                ControlFlow::Continue(())
+            }
+            _ => ControlFlow::Break(false),
+        }
+    }
+}
+
 /// Where a call's outcome goes.
 #[derive(Debug)]
 pub(crate) enum ReplyTo {
@@ -80,7 +101,8 @@ impl ReplyTo {
     /// Tells a call with streams; one without gets nothing but its outcome.
     pub(crate) fn tell(&self, arrival: Arrival) {
         if let ReplyTo::Flow(flow) = self {
-            let _ = flow.0.push(arrival);
+            // Items come for credit only; what comes for nothing must not pile up where nobody looks.
+            let _ = flow.0.push_joining(arrival, Arrival::join);
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use serde_json::{Map, Value};
@@ -19,6 +19,9 @@ pub(super) const MAX_STEPS: u32 = 100_000;
 
 /// Copying so much text costs about as much as looking at a pair.
 const LETTERS_A_STEP: usize = 64;
+
+/// Passing over so many forms or fields costs about as much as looking at a pair.
+const PASSED_A_STEP: usize = 8;
 
 /// How deep types may nest, references aside.
 const MAX_DEPTH: u32 = 100;
@@ -164,6 +167,7 @@ impl<'a> Comparison<'a> {
                 self.spend(nodes(whole, MAX_STEPS as usize));
             }
         }
+        self.spend((breadth(&written) + breadth(&read)) / PASSED_A_STEP);
         if is_anything(&read) || *written == Value::Bool(false) {
             return Fit::Fits;
         }
@@ -177,6 +181,8 @@ impl<'a> Comparison<'a> {
     /// Every form that is written has to be read in one form or other.
     fn forms(&mut self, written: &Value, read: &Value) -> Fit {
         let (written_forms, read_forms) = (forms(written), forms(read));
+        // Each look at a pair takes both apart anew.
+        self.spend((written_forms.len() + read_forms.len()) / PASSED_A_STEP);
         let tags: HashMap<&str, usize> =
             read_forms.iter().enumerate().filter_map(|(at, it)| Some((tag(it)?, at))).collect();
         let mut all = Fit::Fits;
@@ -375,6 +381,18 @@ impl<'a> Comparison<'a> {
     }
 }
 
+/// How many fields, forms and words a schema has, without those inside of them; a long word counts as
+/// several.
+fn breadth(schema: &Value) -> usize {
+    let own = |it: &Value| match it {
+        Value::Array(items) => items.len(),
+        Value::Object(map) => map.len(),
+        Value::String(word) => word.len() * PASSED_A_STEP / LETTERS_A_STEP,
+        _ => 0,
+    };
+    schema.as_object().map_or(0, |map| map.values().map(own).sum())
+}
+
 /// What tells the variants of an enum apart: the word, the name of the one field, or the word in one.
 fn tag(schema: &Value) -> Option<&str> {
     if let Some(Value::String(word)) = schema.get("const") {
@@ -546,6 +564,8 @@ fn list_of_bytes() -> Map<String, Value> {
 struct Object<'a> {
     properties: Option<&'a Map<String, Value>>,
     required: &'a [Value],
+    /// The same, to be looked up.
+    needed: HashSet<&'a str>,
     map: Option<(Keys, &'a Value)>,
     /// Fields that it does not name are turned away.
     closed: bool,
@@ -573,9 +593,12 @@ impl<'a> Object<'a> {
             (None, Some(values)) if *values != Value::Bool(false) => Some((Keys::Text, values)),
             _ => None,
         };
+        let required: &[Value] =
+            schema.get("required").and_then(Value::as_array).map_or(&[], |it| it);
         Object {
             properties: object("properties"),
-            required: schema.get("required").and_then(Value::as_array).map_or(&[], |it| it),
+            required,
+            needed: required.iter().filter_map(Value::as_str).collect(),
             closed: map.is_none() && other.is_some(),
             map,
         }
@@ -598,9 +621,12 @@ impl<'a> Object<'a> {
     }
 
     fn is_required(&self, name: &str) -> bool {
-        self.required().any(|required| required == name)
+        self.needed.contains(name)
     }
 }
+
+/// From this many bytes on, words and names are cut in what is told to people.
+const LONG: usize = 200;
 
 /// A schema in a few words.
 fn words(schema: &Value) -> String {
@@ -608,7 +634,15 @@ fn words(schema: &Value) -> String {
         return if *schema == Value::Bool(false) { "nothing" } else { "anything" }.to_owned();
     };
     if let Some(constant) = map.get("const") {
-        return constant.as_str().map_or(constant.to_string(), |word| format!("`{word}`"));
+        return match constant {
+            Value::String(word) if word.len() > LONG => {
+                format!("`{}…`", &word[..word.floor_char_boundary(LONG)])
+            }
+            Value::String(word) => format!("`{word}`"),
+            Value::Array(_) => "a certain list".to_owned(),
+            Value::Object(_) => "a certain object".to_owned(),
+            other => other.to_string(),
+        };
     }
     let format = map.get("format").and_then(Value::as_str);
     match (Kind::of(map), format) {
@@ -630,11 +664,62 @@ fn words(schema: &Value) -> String {
             match object.map {
                 Some(_) => "a map".to_owned(),
                 None => {
-                    let names: Vec<_> = object.fields().map(|(name, _)| name.as_str()).collect();
-                    format!("an object of {{{}}}", names.join(", "))
+                    let mut names = String::new();
+                    for (name, _) in object.fields() {
+                        if names.len() + name.len() > LONG {
+                            names.push_str(if names.is_empty() { "…" } else { ", …" });
+                            break;
+                        }
+                        names.push_str(if names.is_empty() { "" } else { ", " });
+                        names.push_str(name);
+                    }
+                    format!("an object of {{{names}}}")
                 }
             }
         }
         (Kind::Unknown, _) => "something else".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// How many steps it takes to compare these.
+    fn steps(written: &Value, read: &Value) -> u32 {
+        let (definitions, steps) = (Definitions::default(), Cell::new(MAX_STEPS));
+        let [written_by, read_by] =
+            ["one", "other"].map(|who| Side { who, definitions: &definitions });
+        Comparison::new(written_by, read_by, &steps).value(written, read);
+        MAX_STEPS - steps.get()
+    }
+
+    fn fields(count: usize) -> Value {
+        (0..count).map(|at| (format!("field{at}"), json!(true))).collect()
+    }
+
+    #[test]
+    fn what_is_passed_over_is_paid_for() {
+        let text = json!({"type": "string"});
+        let words = json!({"enum": vec![1; 8000]});
+        let of_words = json!({"anyOf": [words]});
+        let wide = json!({"type": "object", "properties": fields(8000)});
+        let long = json!({"const": "x".repeat(64_000)});
+        for large in [words, of_words, wide, long] {
+            assert!(steps(&large, &text) >= 1000, "{}", large.as_object().unwrap().len());
+        }
+        assert_eq!(steps(&text, &text), 1);
+    }
+
+    #[test]
+    fn what_is_told_is_short() {
+        let wide = json!({"type": "object", "properties": fields(8000)});
+        for large in [wide, json!({"const": "ä".repeat(8000)})] {
+            assert!(words(&large).len() < 300);
+        }
+        let two = json!({"type": "object", "properties": {"a": true, "b": true}});
+        assert_eq!(words(&two), "an object of {a, b}");
     }
 }

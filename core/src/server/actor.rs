@@ -430,7 +430,10 @@ impl ServerActor {
                 (Some(streams), Frame::Credit { bytes, .. }) => streams.granted(bytes),
                 _ => Err(Overrun),
             },
-            // Before its turn nothing was granted to it, and it has taken no results.
+            (&Stage::Waiting { service, ticket }, Frame::Credit { bytes, .. }) => {
+                self.calls.grant(service, ticket, bytes).then_some(()).ok_or(Overrun)
+            }
+            // Before its turn nothing was granted to it.
             (Stage::Waiting { .. }, _) => Err(Overrun),
         };
         if fed == Err(Overrun) {

@@ -164,6 +164,11 @@ impl<T> Admission<T> {
         self.lane(ticket.lane).remove(ticket.peer, ticket.number)
     }
 
+    /// A call that waits.
+    pub(crate) fn get_mut(&mut self, ticket: Ticket) -> Option<&mut T> {
+        self.lane(ticket.lane).get_mut(ticket.peer, ticket.number)
+    }
+
     /// Takes all waiting calls out.
     pub(crate) fn clear(&mut self) -> impl Iterator<Item = T> + use<T> {
         self.plain.clear().chain(self.nested.clear())

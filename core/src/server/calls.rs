@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::admission::{Admission, Admitted, Lane};
+use super::admission::{Admission, Admitted, Lane, Ticket};
 use super::replies::ReplyTo;
 use super::services::Method;
 use super::sessions::{Running, Sessions, Stage};
 use super::watch::Watch;
 use crate::deadlines::Deadlines;
 use crate::peer::PeerInfo;
-use crate::stream::CallKey;
+use crate::stream::{Allowance, CallKey};
 use crate::transport::PeerId;
 use crate::wire::CallFrame;
 
@@ -153,6 +153,16 @@ impl Calls {
                 return Some(next);
             }
         }
+    }
+
+    /// A caller grants a call that waits more credit for its results. `false` if it may not.
+    pub(super) fn grant(&mut self, service: usize, ticket: Ticket, bytes: u64) -> bool {
+        let waiting = self.desks[service].get_mut(ticket);
+        let options = waiting.and_then(|waiting| waiting.call.options.as_mut());
+        let Some(options) = options.filter(|options| options.credit > 0) else { return false };
+        let mut credit = Allowance::new(options.credit);
+        options.credit = options.credit.saturating_add(bytes);
+        credit.grant(bytes)
     }
 
     /// Takes a call out, wherever it stands.

@@ -140,13 +140,18 @@ impl Method {
 
     /// Whether the call has the streams that the method has.
     fn fits(self, options: &CallOptions) -> bool {
-        options.streams == self.arguments && (options.credit > 0) == self.streams
+        let has_streams = self.arguments > 0 || self.streams;
+        options.streams == self.arguments
+            && (options.credit > 0) == self.streams
+            && !(options.one_way && has_streams)
     }
 
     fn misfit(self, name: &str, options: &CallOptions) -> Failure {
         let message = if options.streams != self.arguments {
             let (given, takes) = (options.streams, self.arguments);
             format!("{given} argument streams given, `{name}` takes {takes}")
+        } else if options.one_way {
+            format!("`{name}` has streams, so a call of it cannot be one way")
         } else if self.streams {
             format!("`{name}` gives a stream of results, the call asked for one value")
         } else {

@@ -16,6 +16,15 @@ pub(crate) fn cost(item: &Bytes) -> i64 {
     i64::try_from(item.len()).map_or(i64::MAX, |len| len.saturating_add(ITEM))
 }
 
+/// Items below this are copied when they have come.
+const COMPACT_BELOW: usize = 4096;
+
+/// An item as it waits to be read: a small one is not to keep the large buffer alive in which it came,
+/// and which costs no credit.
+pub(crate) fn compact(item: Bytes) -> Bytes {
+    if item.len() < COMPACT_BELOW { Bytes::copy_from_slice(&item) } else { item }
+}
+
 /// The most that may be granted and not used: the largest `limits.stream_window` there is. Part of the
 /// wire's rules.
 const MOST: i64 = 64 * 1024 * 1024;
@@ -113,6 +122,16 @@ mod tests {
         }
         assert!(allowance.grant(64 * 1024 * 1024));
         assert!(!allowance.grant(1));
+    }
+
+    #[test]
+    fn a_small_item_leaves_its_buffer() {
+        let buffer = Bytes::from(vec![7; 128 * 1024]);
+        let small = compact(buffer.slice(..10));
+        let large = compact(buffer.slice(10..8192));
+        assert_eq!(small, buffer.slice(..10));
+        drop(large);
+        assert!(buffer.is_unique(), "nothing else holds it");
     }
 
     proptest! {

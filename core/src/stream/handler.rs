@@ -10,7 +10,7 @@ use std::task::{Context as TaskContext, Poll, Waker};
 
 use bytes::Bytes;
 
-use super::credit::{Allowance, Refill, cost};
+use super::credit::{Allowance, Refill, TURN, compact, cost};
 use crate::queue::Sender;
 use crate::transport::PeerId;
 use crate::wire::{CallId, Failure, Reason, StreamId};
@@ -54,6 +54,8 @@ pub(crate) struct HandlerStreams {
 /// The writer's side of the results.
 struct Results {
     credit: Allowance,
+    /// Items since others had their turn.
+    turn: usize,
     /// Bytes of items so far.
     sent: usize,
     waker: Waker,
@@ -99,6 +101,7 @@ impl HandlerStreams {
             to_server,
             results: RefCell::new(Results {
                 credit: Allowance::new(credit),
+                turn: 0,
                 sent: 0,
                 waker: Waker::noop().clone(),
             }),
@@ -124,7 +127,7 @@ impl HandlerStreams {
             if argument.dropped {
                 return Ok(());
             }
-            argument.items.push_back(item);
+            argument.items.push_back(compact(item));
             std::mem::replace(&mut argument.waker, Waker::noop().clone())
         };
         waker.wake();
@@ -168,10 +171,16 @@ impl HandlerStreams {
         self.over.set(true);
     }
 
-    /// Ready while the results have credit.
+    /// Ready while the results have credit. Now and then others go first: the actor, which passes
+    /// on what was sent, hears of a cancel, and drops a peer that grants and does not read.
     pub(crate) fn poll_credit(&self, cx: &mut TaskContext<'_>) -> Poll<()> {
         let mut results = self.results.borrow_mut();
         if results.credit.is_open() {
+            if results.turn >= TURN {
+                results.turn = 0;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             return Poll::Ready(());
         }
         results.waker = cx.waker().clone();
@@ -192,6 +201,7 @@ impl HandlerStreams {
         }
         let mut results = self.results.borrow_mut();
         results.credit.spend(cost(&item));
+        results.turn += 1;
         results.sent += item.len();
         drop(results);
         self.tell(FromHandler::Item(item));

@@ -2,12 +2,10 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::task::Poll;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 
-use super::TURN;
 use crate::context::Context;
 use crate::service::Outcome;
 use crate::wire::{Failure, Reason};
@@ -33,30 +31,11 @@ pub async fn results<S: Stream>(
         return Err(Failure::new(Reason::WrongArguments, message));
     };
     let mut stream = pin!(stream);
-    let mut turn = 0;
     loop {
-        if turn == TURN {
-            turn = 0;
-            others().await;
-        }
-        turn += 1;
         poll_fn(|cx| streams.poll_credit(cx)).await;
         match stream.next().await {
             None => return Ok(Bytes::new()),
             Some(item) => streams.send(encode(&item)?)?,
         }
     }
-}
-
-/// Lets the other tasks of this thread run once, the server among them, which sends what is there.
-async fn others() {
-    let mut waited = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut waited, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

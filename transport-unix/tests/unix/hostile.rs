@@ -6,7 +6,7 @@ use farcall_core::transport::{Attachment, Inbound, LinkLimits};
 use farcall_core::wire::{FRAME_OVERHEAD, Frame, Hello};
 use tempfile::{TempDir, tempdir};
 
-use crate::node::{Node, attachment, call, limits, run};
+use crate::node::{Node, answer, attachment, call, limits, run};
 use crate::raw::{Raw, framed, hello, listen};
 
 /// A server with a client that means well.
@@ -301,6 +301,27 @@ fn a_flood_is_read_no_faster_than_it_is_taken() {
         let raw = flooding.await.unwrap();
         drop(raw);
         scene.server.down(flooder).await;
+    });
+}
+
+#[test]
+fn those_who_read_nothing_leave_room_for_others() {
+    run(async {
+        let room = LinkLimits { max_peer_bytes: 5 << 20, max_queued_bytes: 6 << 20, ..limits() };
+        let mut scene = Scene::set(room).await;
+        let mut deaf = Vec::new();
+        for _ in 0..2 {
+            deaf.push((Raw::greet(&scene.socket()).await, scene.server.peer().await));
+        }
+        // Each has less than one peer may have, together they have more than there may be.
+        for _ in 0..4 {
+            for (_, peer) in &deaf {
+                scene.server.send(*peer, answer(1, 1 << 20)).await;
+            }
+        }
+        scene.all_is_well().await;
+        let said = scene.server.rejected().await;
+        assert!(said.contains("too slow") && said.contains("max_queued_bytes"), "{said}");
     });
 }
 

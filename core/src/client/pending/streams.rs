@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::{Arrival, Call, Pending, Place, Streams};
-use crate::stream::{Allowance, cost};
+use crate::stream::{Allowance, compact, cost};
 use crate::transport::{Address, Outbound, PeerId};
 use crate::wire::{CallId, Failure, Frame, Reason, StreamId};
 
@@ -138,7 +138,7 @@ impl Pending {
             Some(streams) if streams.results.is_open() => {
                 streams.results.spend(cost(&value));
                 streams.moved = true;
-                call.new.reply.tell(Arrival::Item(value));
+                call.new.reply.tell(Arrival::Item(compact(value)));
             }
             _ => self.throw_out(from, "sent more of the results than it might, in", id),
         }

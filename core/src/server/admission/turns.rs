@@ -83,6 +83,13 @@ impl<T> Turns<T> {
         })
     }
 
+    /// A call that waits.
+    pub(super) fn get_mut(&mut self, peer: PeerId, number: u64) -> Option<&mut T> {
+        let queue = self.queues.get_mut(&peer)?;
+        let at = queue.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        Some(&mut queue[at].1)
+    }
+
     /// Takes out what came last of the peer that has most waiting; of several, the one whose turn is
     /// furthest away.
     pub(super) fn take_newest_of_greediest(&mut self) -> Option<T> {
