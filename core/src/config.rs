@@ -137,7 +137,7 @@ pub struct Limits {
     /// The bytes of calls of one node that wait to be handed over: 256 MiB, from 1 KiB to 64 GiB,
     /// and not less than one message of `max_message_bytes`.
     pub max_queued_bytes: usize,
-    /// How far the writer of a stream may be ahead of its reader, in bytes: 256 KiB, from 1 KiB to
+    /// How far the writer of a stream may be ahead of its reader, in bytes: 512 KiB, from 1 KiB to
     /// 64 MiB. Each end of a stream holds at most this and one item; an item counts 32 bytes more
     /// than it has.
     pub stream_window: usize,
@@ -193,7 +193,7 @@ impl Default for Limits {
             max_message_bytes: 16 * MIB,
             max_calls: 65_536,
             max_queued_bytes: 256 * MIB,
-            stream_window: 256 * KIB,
+            stream_window: 512 * KIB,
             max_peers: 4096,
             handshake: 5 * SECOND,
             stall: 30 * SECOND,

@@ -27,9 +27,10 @@ use std::time::Duration;
 /// What a drain came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DrainReport {
-    /// Calls that ended while the server drained.
+    /// Calls that ran and ended while the server drained, by whatever outcome.
     pub finished: usize,
-    /// Calls that did not end in time and were cancelled, as `service.method`.
+    /// Calls that did not end in time, as `service.method`: those that ran were cancelled, those that
+    /// still waited go elsewhere.
     pub abandoned: Vec<String>,
     /// How long it took.
     pub took: Duration,

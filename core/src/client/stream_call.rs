@@ -36,7 +36,7 @@ use crate::wire::{Failure, Reason};
 /// # Ok(()) }
 /// ```
 ///
-/// The handler may be ahead by `limits.stream_window` bytes (256 KiB); when its caller reads no more,
+/// The handler may be ahead by `limits.stream_window` bytes (512 KiB); when its caller reads no more,
 /// it stops there and waits.
 ///
 /// # Errors

@@ -101,10 +101,11 @@ pub(crate) struct CloseServer;
 impl ServerActor {
     pub(crate) fn new(node: Node, out: Outlet) -> Self {
         let (handlers, from_handlers) = queue();
+        let room = node.config().limits.max_queued_bytes;
         ServerActor {
             node,
             services: Services::default(),
-            calls: Calls::default(),
+            calls: Calls::new(room),
             timer: None,
             handlers,
             from_handlers: Some(from_handlers),
@@ -219,11 +220,20 @@ impl ServerActor {
         match self.calls.arrive(at, call, now) {
             Arrival::Run(call) => self.run(at, call),
             Arrival::Waits { instead_of: None } => {}
-            Arrival::Waits { instead_of: Some(mut call) } | Arrival::Busy(mut call) => {
-                let busy = self.busy(at, now);
-                self.refuse(call.key(), call.reply_to(), busy);
+            Arrival::Waits { instead_of: Some(other) } => self.too_many(at, other, now),
+            Arrival::Busy(call, other) => {
+                self.too_many(at, call, now);
+                if let Some(other) = other {
+                    self.too_many(at, other, now);
+                }
             }
         }
+    }
+
+    /// Refuses a call for which there is no place.
+    fn too_many(&mut self, at: usize, mut call: Waiting, now: Instant) {
+        let busy = self.busy(at, now);
+        self.refuse(call.key(), call.reply_to(), busy);
     }
 
     fn busy(&self, at: usize, now: Instant) -> Failure {
@@ -232,7 +242,7 @@ impl ServerActor {
             Reason::Busy,
             format!(
                 "server `{}` runs {running} calls and {waiting} wait, as many as may \
-                 (server.concurrency, server.backlog)",
+                 (server.concurrency, server.backlog, limits.max_queued_bytes)",
                 self.services.at(at).scope.server
             ),
         );

@@ -32,6 +32,9 @@ pub(super) struct Calls {
     /// One for each service, in the order of their places.
     desks: Vec<Admission<Waiting>>,
     deadlines: Deadlines<CallKey>,
+    /// How many bytes of parameters may wait, and how many do.
+    room: usize,
+    bytes: usize,
 }
 
 /// A call that waits for its turn, or has it.
@@ -59,8 +62,8 @@ pub(super) enum Arrival {
     Run(Waiting),
     /// It waits, if need be instead of another, which is refused now.
     Waits { instead_of: Option<Waiting> },
-    /// It is refused.
-    Busy(Waiting),
+    /// It is refused, and so is one that was to make room for it.
+    Busy(Waiting, Option<Waiting>),
 }
 
 /// Parameters below this are copied when their call has to wait.
@@ -93,6 +96,11 @@ impl Waiting {
 }
 
 impl Calls {
+    /// With room for so many bytes of parameters to wait.
+    pub(super) fn new(room: usize) -> Self {
+        Calls { room, ..Calls::default() }
+    }
+
     /// One more service is served.
     pub(super) fn serve(&mut self, concurrency: usize, backlog: usize) {
         self.desks.push(Admission::new(concurrency, backlog));
@@ -118,15 +126,47 @@ impl Calls {
         let (key, lane) = (call.key(), call.lane());
         match self.desks[service].admit(key.0, lane, now) {
             Admitted::Run => Arrival::Run(call),
-            Admitted::Busy => Arrival::Busy(call),
+            Admitted::Busy => Arrival::Busy(call, None),
             Admitted::Wait { instead_of } => {
                 // One whose client is gone hears of nothing.
                 let instead_of = instead_of.filter(|it| self.sessions.take(it.key()).is_some());
+                if let Some(other) = &instead_of {
+                    self.leaves(other);
+                }
+                if !self.waits(&call) {
+                    return Arrival::Busy(call, instead_of);
+                }
                 self.watch(key, call.deadline);
                 let ticket = self.desks[service].wait(key.0, lane, call.compact());
                 self.sessions.put(key, Stage::Waiting { service, ticket });
                 Arrival::Waits { instead_of }
             }
+        }
+    }
+
+    /// Counts the bytes of a call that is to wait, if there is room for them: a peer may have as many
+    /// as nobody has. So one that fills its share leaves half to the others, and each of them finds
+    /// some left, however many there are. (The scheme is that of dynamic thresholds for shared
+    /// buffers, Choudhury and Hahne 1998.)
+    fn waits(&mut self, call: &Waiting) -> bool {
+        let size = call.call.params.len();
+        let Some(session) = self.sessions.get_mut(call.caller.peer) else { return false };
+        let free = self.room.saturating_sub(self.bytes);
+        // Small ones are bounded by their number.
+        if size >= COMPACT_BELOW && session.waiting_bytes + size > free {
+            return false;
+        }
+        session.waiting_bytes += size;
+        self.bytes += size;
+        true
+    }
+
+    /// A call waits no longer.
+    fn leaves(&mut self, call: &Waiting) {
+        let size = call.call.params.len();
+        self.bytes -= size;
+        if let Some(session) = self.sessions.get_mut(call.caller.peer) {
+            session.waiting_bytes -= size;
         }
     }
 
@@ -148,6 +188,7 @@ impl Calls {
         loop {
             let next = self.desks[service].finished(lane)?;
             lane = next.lane();
+            self.leaves(&next);
             // One whose client is gone has no turn.
             if self.sessions.take(next.key()).is_some() {
                 return Some(next);
@@ -175,7 +216,9 @@ impl Calls {
     fn taken(&mut self, stage: Stage) -> Option<Taken> {
         match stage {
             Stage::Waiting { service, ticket } => {
-                self.desks[service].remove(ticket).map(Taken::Waiting)
+                let waiting = self.desks[service].remove(ticket)?;
+                self.leaves(&waiting);
+                Some(Taken::Waiting(waiting))
             }
             Stage::Running(running) => Some(Taken::Running(running)),
         }
@@ -207,6 +250,7 @@ impl Calls {
         let waiting: Vec<Waiting> = self.desks.iter_mut().flat_map(Admission::clear).collect();
         let mut taken = Vec::new();
         for waiting in waiting {
+            self.leaves(&waiting);
             taken.push((waiting.key(), Taken::Waiting(waiting)));
         }
         for (key, stage) in self.sessions.drain_calls() {
@@ -222,5 +266,90 @@ impl Calls {
     /// When `take_due` is to be called next.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.deadlines.next()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::services::methods;
+    use crate::service::{Descriptor, MethodDescriptor};
+    use crate::wire::{CallId, NodeId};
+
+    const MIB: usize = 1024 * 1024;
+
+    /// One service whose only place is taken, and room for 16 MiB to wait.
+    struct Server {
+        calls: Calls,
+        now: Instant,
+        next: u64,
+    }
+
+    impl Server {
+        fn new(peers: u64) -> Self {
+            let mut calls = Calls::new(16 * MIB);
+            calls.serve(1, 100);
+            let mut server = Server { calls, now: Instant::now(), next: 0 };
+            for peer in 0..peers {
+                let (identity, node) = (format!("p{peer}").into(), NodeId::generate());
+                let (peer, credentials) = (PeerId(peer), crate::transport::Credentials::default());
+                let info = crate::peer::PeerInfo { identity, node, peer, credentials };
+                server.calls.sessions.peer_up(info, usize::MAX);
+            }
+            assert!(matches!(server.arrive(0, 1), Arrival::Run(_)));
+            server
+        }
+
+        fn arrive(&mut self, peer: u64, size: usize) -> Arrival {
+            self.next += 1;
+            let method = MethodDescriptor { name: "m".into(), ..MethodDescriptor::default() };
+            let descriptor = Descriptor { methods: vec![method], ..Descriptor::default() };
+            let session = self.calls.sessions.get(PeerId(peer)).expect("it is up");
+            let call = Waiting {
+                caller: Rc::clone(&session.caller),
+                method: methods(&descriptor)["m"],
+                call: Box::new(CallFrame {
+                    id: CallId(self.next),
+                    low: CallId(self.next),
+                    time_left: Duration::from_secs(1),
+                    service: "s".into(),
+                    method: "m".into(),
+                    options: None,
+                    params: vec![0; size].into(),
+                }),
+                deadline: self.now + Duration::from_secs(1),
+                watch: None,
+            };
+            self.calls.arrive(0, call, self.now)
+        }
+
+        /// How many calls of this size a peer gets to wait.
+        fn fill(&mut self, peer: u64, size: usize) -> usize {
+            (0..50).take_while(|_| matches!(self.arrive(peer, size), Arrival::Waits { .. })).count()
+        }
+    }
+
+    #[test]
+    fn who_fills_his_share_of_bytes_leaves_some_to_others() {
+        let mut server = Server::new(3);
+        assert_eq!(server.fill(0, MIB), 8, "as many as are free");
+        assert_eq!(server.fill(1, MIB), 4);
+        assert_eq!(server.fill(2, MIB), 2);
+        assert!(matches!(server.arrive(0, 100), Arrival::Waits { .. }), "small ones are counted");
+    }
+
+    #[test]
+    fn what_waits_no_longer_takes_no_room() {
+        let leave: [fn(&mut Calls); 3] = [
+            |calls| drop(calls.take_all()),
+            |calls| while calls.next(0, Lane::Plain).is_some() {},
+            |calls| drop(calls.peer_down(PeerId(0))),
+        ];
+        for (way, leave) in leave.into_iter().enumerate() {
+            let mut server = Server::new(1);
+            assert_eq!(server.fill(0, MIB), 8);
+            leave(&mut server.calls);
+            assert_eq!(server.calls.bytes, 0, "way {way}");
+        }
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct Session {
     pub(crate) caller: Rc<PeerInfo>,
     /// The largest payload it takes.
     pub(crate) max_message_bytes: usize,
+    /// Bytes of parameters of its calls that wait.
+    pub(super) waiting_bytes: usize,
     calls: Table<CallId, Stage>,
 }
 
@@ -77,8 +79,12 @@ impl Session {
 impl Sessions {
     pub(crate) fn peer_up(&mut self, caller: PeerInfo, max_message_bytes: usize) {
         let peer = caller.peer;
-        let session =
-            Session { caller: Rc::new(caller), max_message_bytes, calls: Table::default() };
+        let session = Session {
+            caller: Rc::new(caller),
+            max_message_bytes,
+            waiting_bytes: 0,
+            calls: Table::default(),
+        };
         self.sessions.insert(peer, session);
     }
 
@@ -95,6 +101,10 @@ impl Sessions {
     /// Whether the call is here.
     pub(crate) fn has(&self, (peer, id): CallKey) -> bool {
         self.sessions.get(&peer).is_some_and(|session| session.has(id))
+    }
+
+    pub(super) fn get_mut(&mut self, peer: PeerId) -> Option<&mut Session> {
+        self.sessions.get_mut(&peer)
     }
 
     /// Where the call stands, if it is here.

@@ -23,7 +23,7 @@ const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Streaming for FarcallUnix {
     fn about(&self) -> &'static str {
-        "Functions and a client without a trait, items as `farcall::Bytes`, windows of 256 KiB a \
+        "Functions and a client without a trait, items as `farcall::Bytes`, windows of 512 KiB a \
          stream as they are by default."
     }
 
