@@ -133,10 +133,4 @@ impl MethodDescriptor {
     pub fn argument_streams(&self) -> usize {
         self.params.iter().filter(|param| param.stream).count()
     }
-
-    /// Whether a call of it has streams at all.
-    #[must_use]
-    pub fn streams(&self) -> bool {
-        self.stream || self.argument_streams() > 0
-    }
 }

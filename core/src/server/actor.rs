@@ -1,5 +1,8 @@
 //! The server actor: admits calls, begins their handlers, and sends their outcomes.
 
+mod opening;
+mod queries;
+
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -13,24 +16,22 @@ use super::calls::{Arrival, Calls, Taken, Waiting};
 use super::drain::Drain;
 use super::handler::{Begun, begin};
 use super::replies::ReplyTo;
-use super::services::{Opening, Served, Services, make, methods, unknown};
+use super::services::Services;
 use super::sessions::{Running, Stage};
 use super::watch::Watch;
-use super::{ClientStatus, DrainReport, NodeStatus, ServiceStatus, replies};
-use crate::context::{Beginning, Context as CallContext, Serving};
+use super::{DrainReport, replies};
+use crate::context::{Beginning, Context as CallContext};
 use crate::deadlines::LONGEST;
 use crate::node::{Node, Outlet};
-use crate::observe::{self, ServedMeters};
-use crate::params::{NULL, Params};
+use crate::observe;
+use crate::params::Params;
 use crate::peer::PeerInfo;
 use crate::queue::{Batches, Sender, queue};
-use crate::service::{Descriptor, IntoService, Outcome};
+use crate::service::{IntoService, Outcome};
 use crate::stream::{Allowance, CallKey, FromHandler, HandlerKey, HandlerStreams, Overrun};
 use crate::transport::{Address, Credentials, Outbound, PeerId, ServeError};
-use crate::value;
 use crate::wire::{
-    Announcement, CallFrame, CallId, CallOptions, Failure, Frame, Hello, Reason, ServerState,
-    StreamId,
+    Announcement, CallFrame, CallOptions, Failure, Frame, Hello, Reason, ServerState, StreamId,
 };
 
 /// Serves: one per node.
@@ -454,140 +455,6 @@ impl ServerActor {
         }
     }
 
-    fn query(&mut self, peer: PeerId, id: CallId, subject: &str, params: Bytes) {
-        let outcome = match subject {
-            "status" => encode(self.status()),
-            "ping" => Ok(Bytes::from_static(NULL)),
-            "describe" => self.describe(&params).and_then(encode),
-            _ => {
-                let known = ["status", "describe", "ping"];
-                Err(unknown(Reason::UnknownMethod, "query", subject, known))
-            }
-        };
-        self.reply((peer, id), ReplyTo::default(), outcome);
-    }
-
-    fn status(&self) -> NodeStatus {
-        let services = self.services.iter().enumerate().map(|(at, served)| {
-            let (running, waiting) = self.calls.load(at);
-            ServiceStatus {
-                service: served.scope.service.to_string(),
-                server: served.scope.server.to_string(),
-                state: served.announcement.state.as_str().to_owned(),
-                running,
-                waiting,
-                concurrency: self.node.config().server.concurrency,
-                backlog: self.node.config().server.backlog,
-            }
-        });
-        let clients = self.calls.sessions.peers().map(|caller| ClientStatus {
-            identity: caller.identity.to_string(),
-            uid: caller.credentials.uid,
-            pid: caller.credentials.pid,
-        });
-        NodeStatus {
-            identity: self.node.identity().to_owned(),
-            services: services.collect(),
-            clients: clients.collect(),
-        }
-    }
-
-    fn describe(&self, params: &Bytes) -> Result<&Descriptor, Failure> {
-        let params = Params::new(params.clone());
-        let mut arguments = params.arguments(&["service"])?;
-        let name: String = arguments.next()?;
-        arguments.finish()?;
-        Ok(&self.services.at(self.services.service(&name)?).descriptor)
-    }
-
-    /// Readies a service and asks the transport to make it reachable.
-    fn open(&mut self, Serve { service, to, reply }: Serve) {
-        let (service, descriptor) = match make(service) {
-            Ok(made) => made,
-            Err(words) => {
-                let _ = reply.send(Err(ServeError::Unusable(words)));
-                return;
-            }
-        };
-        let name = CompactString::from(&*descriptor.name);
-        let refusal = if self.draining {
-            Some(ServeError::Closed)
-        } else if self.services.has(&name) {
-            Some(ServeError::AlreadyServed(name.clone()))
-        } else {
-            None
-        };
-        if let Some(refusal) = refusal {
-            let _ = reply.send(Err(refusal));
-            return;
-        }
-        let server = &self.node.config().server;
-        let announcement = Announcement {
-            service: name.clone(),
-            server: self.node.server_id().clone(),
-            epoch: 0,
-            node: self.node.id(),
-            state: ServerState::Ready,
-            schema: CompactString::from(&*descriptor.schema),
-            concurrency: server.concurrency as u64,
-            backlog: server.backlog as u64,
-        };
-        let ask = Outbound::Serve(Box::new(announcement.clone()));
-        let opening = Opening { service, descriptor, announcement, to, reply };
-        match to {
-            Audience::Everybody => {
-                self.batch.push(ask);
-                self.services.opening(name, opening);
-            }
-            Audience::Peers => self.opened(name, opening, 0),
-        }
-    }
-
-    /// The transport has made a service reachable, or not.
-    fn serving(&mut self, name: &CompactString, result: Result<u64, ServeError>) {
-        let Some(opening) = self.services.take_opening(name) else { return };
-        match result {
-            Err(refusal) => {
-                let _ = opening.reply.send(Err(refusal));
-            }
-            Ok(epoch) if self.draining => {
-                // It came too late: nobody is to find it.
-                let mut announcement = opening.announcement;
-                (announcement.epoch, announcement.state) = (epoch, ServerState::Gone);
-                self.batch.push(Outbound::Announce(Box::new(announcement)));
-                let _ = opening.reply.send(Err(ServeError::Closed));
-            }
-            Ok(epoch) => self.opened(name.clone(), opening, epoch),
-        }
-    }
-
-    /// A service may be called.
-    fn opened(&mut self, name: CompactString, opening: Opening, epoch: u64) {
-        let Opening { service, descriptor, mut announcement, to, reply } = opening;
-        announcement.epoch = epoch;
-        let meters = ServedMeters::new(&name, descriptor.methods.len());
-        let (node, server) = (self.node.clone(), announcement.server.clone());
-        let scope = Rc::new(Serving { node, service: name, server, epoch });
-        let limits = &self.node.config().server;
-        self.calls.serve(limits.concurrency, limits.backlog);
-        let _ = reply.send(Ok(announcement.clone()));
-        let methods = methods(&descriptor);
-        let served = Served { service, descriptor, methods, scope, announcement, to, meters };
-        self.services.push(served);
-    }
-
-    fn announce(&mut self, state: ServerState) {
-        for served in self.services.iter_mut() {
-            if served.announcement.state != state {
-                served.announcement.state = state;
-                if served.to == Audience::Peers {
-                    continue;
-                }
-                self.batch.push(Outbound::Announce(Box::new(served.announcement.clone())));
-            }
-        }
-    }
-
     /// Cancels what is left, and says so to whoever has asked for a drain.
     fn abandon(&mut self, why: &str) {
         let abandoned = self.cancel_all(why);
@@ -644,13 +511,6 @@ impl ServerActor {
             }
             ServerInbound::Serving(service, result) => self.serving(&service, result),
         }
-    }
-}
-
-fn encode<T: serde::Serialize>(value: T) -> Outcome {
-    match value::encode(&value) {
-        Ok(bytes) => Ok(bytes.into()),
-        Err(error) => Err(Failure::new(Reason::ResultUnencodable, error.to_string())),
     }
 }
 
