@@ -257,6 +257,10 @@ impl Node {
     ///
     /// # Errors
     /// The link was lost, or signals cannot be listened for.
+    ///
+    /// # Cancellation
+    /// Dropping the future stops waiting for signals; the node goes on, and a drain that has begun
+    /// does too.
     pub async fn run(&self) -> Result<()> {
         let mut events = self.events();
         tokio::select! {
@@ -284,7 +288,10 @@ impl Node {
 
     /// Stops taking calls, finishes those that are here within `within`, cancels the rest, and says
     /// what came of it. Answers are on their way when this returns; [`close`](Node::close) sees
-    /// them out.
+    /// them out. Asked for again, it joins the drain under way; the earlier end holds.
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves the drain under way.
     pub async fn drain(&self, within: Duration) -> DrainReport {
         let (reply, report) = oneshot::channel();
         if self.shared().server.send(DrainServer(within, reply)).await.is_err() {
@@ -294,6 +301,9 @@ impl Node {
     }
 
     /// Ends every call, flushes what is on its way, and detaches. Later calls are *not sent*.
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves the node closing.
     pub async fn close(&self) {
         self.shared().closing.cancel();
         self.shared().closed.cancelled().await;

@@ -69,6 +69,9 @@ impl From<&PeerInfo> for PeerAddress {
 ///
 /// A call of a peer that is not connected is *not sent*; its loss during a call is an *outcome
 /// unknown*, like that of a server.
+///
+/// # Cancellation
+/// Its questions are calls: dropping their futures takes them back.
 #[derive(Clone, Debug)]
 pub struct Peer {
     node: Node,

@@ -28,6 +28,8 @@ use crate::wire::{Failure, Reason, StreamId};
 /// It ends when the caller's stream has ended, and never because something failed: when the caller
 /// goes away, or sends an item that is not of this type, the handler is dropped instead.
 ///
+/// It belongs to its handler: in a task that outlives the handler it gives nothing more, and no end.
+///
 /// The caller may be ahead by `limits.stream_window` bytes; reading makes room for more. Dropping it
 /// stops the caller's stream.
 pub struct ArgumentStream<T> {
