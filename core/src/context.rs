@@ -116,7 +116,8 @@ impl Context {
         self.node().peer(self.caller().node)
     }
 
-    /// What is left of the call's deadline; zero once it has passed.
+    /// What is left of the call's deadline; zero once it has passed. A call without one, as most with
+    /// streams are, has 400 days from its beginning.
     #[must_use]
     pub fn time_left(&self) -> Duration {
         self.0.deadline.saturating_duration_since(Instant::now())

@@ -38,7 +38,8 @@ use crate::wire::{Announcement, NodeId};
 /// A program's attachment to a transport, as client, server or both.
 ///
 /// A handle is cheap to clone, may go to any thread, and keeps the node open: when the last one is
-/// dropped, the node closes. (Contexts and clients made from them do not count.)
+/// dropped, the node closes. (A client holds its node open as a
+/// handle does; a context, and what is made from it, does not.)
 ///
 /// Where it is opened inside [`block_on`](crate::block_on), `#[farcall::main]` or `#[farcall::test]`,
 /// the node lives on that thread, and a call costs no hop to another; opened anywhere else, such as

@@ -196,3 +196,14 @@ fn the_longest_timeouts_are_as_good_as_any() {
         assert_eq!(call.await.unwrap(), 3);
     });
 }
+
+#[test]
+fn a_configuration_with_which_nothing_would_move_is_refused() {
+    block_on(async {
+        let memory = Memory::new();
+        let limits = Limits { stream_window: 0, ..Limits::default() };
+        let config = Config { limits, ..Config::default() };
+        let refused = Node::open_with(config, memory.transport()).await.unwrap_err();
+        assert!(refused.to_string().contains("limits.stream_window"), "{refused}");
+    });
+}

@@ -107,7 +107,8 @@ fn check_transport(name: &str, root: &mut Section<'_>, kinds: &[&dyn TransportKi
     };
     let help = if OURS.contains(&name) {
         Some(format!(
-            "this program was built without {name}: enable the cargo feature {name} of farcall"
+            "this program was built without {name}: enable the feature {name} of farcall, if this \
+             version has it"
         ))
     } else {
         nearest(name, compiled).map(|name| format!("did you mean {name}?"))
@@ -249,7 +250,7 @@ mod tests {
             ["farcall.toml: transport: not accepted\n  \
               found     \"redis\" (string)\n  \
               accepted  what this program was built with: unix, zmq\n  \
-              help      this program was built without redis: enable the cargo feature redis of farcall"]
+              help      this program was built without redis: enable the feature redis of farcall, if this version has it"]
         );
     }
 
@@ -270,7 +271,7 @@ mod tests {
             mistakes,
             ["transport: its default is not accepted here\n  \
               accepted  nothing: this program was built without any transport\n  \
-              help      this program was built without unix: enable the cargo feature unix of farcall"]
+              help      this program was built without unix: enable the feature unix of farcall, if this version has it"]
         );
     }
 

@@ -56,11 +56,27 @@ pub(super) async fn start(
     })
 }
 
+/// A setting of a configuration made by hand with which nothing would ever move.
+fn zero(config: &Config) -> Option<&'static str> {
+    let settings = [
+        ("server.concurrency", config.server.concurrency),
+        ("limits.max_calls", config.limits.max_calls),
+        ("limits.max_message_bytes", config.limits.max_message_bytes),
+        ("limits.max_queued_bytes", config.limits.max_queued_bytes),
+        ("limits.stream_window", config.limits.stream_window),
+    ];
+    settings.into_iter().find(|(_, value)| *value == 0).map(|(name, _)| name)
+}
+
 async fn start_here(
     mut config: Config,
     transport: Box<dyn Transport>,
     passive: bool,
 ) -> Result<Node> {
+    if let Some(zero) = zero(&config) {
+        // Files and variables are checked key by key; this one was made by hand.
+        return Err(Error::Link(LinkError::new(format!("{zero} must not be 0"))));
+    }
     // A longer identity would not fit into a hello.
     let identity = match &config.client.identity {
         Some(identity) => identity.to_string(),

@@ -586,7 +586,8 @@ impl Handler<DrainServer> for ServerActor {
             replies.extend(drain.replies);
         }
         let timer = ctx.run_later(within, |this, ctx| {
-            this.abandon("the server's drain came to its deadline (server.drain)");
+            this.abandon("the server stopped before it had ended: its time to drain was over (server.drain), or \
+                          cut short");
             this.settle(ctx);
         });
         self.drain = Some(Drain { since, finished, until, timer, replies });
