@@ -77,8 +77,10 @@ pub use farcall_transport_unix as unix;
 pub mod prelude {
     pub use crate::{
         Bytes, Call, CallError, Client, Context, Functions, MethodError, Node, Open, Retry,
-        blocking,
+        StreamCall, blocking,
     };
+    #[doc(no_inline)]
+    pub use futures::{Stream, StreamExt};
 }
 
 /// The programs of the README compile.

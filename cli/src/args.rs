@@ -11,12 +11,16 @@ const EXIT: &str = "\
 Exit status:
     0  done
     1  the remote method failed: its own error, a panic, a result that cannot travel
-    2  usage, configuration, unknown method, wrong arguments: the same would fail again
+    2  usage, configuration, unknown method, wrong arguments or items: the same would fail again
     3  no server could take the call: there is none, or all are busy or about to stop
     4  a deadline ended it, before it was sent or after
     5  outcome unknown: its server was lost
    74  standard output cannot be written
   130  Ctrl-C
+  143  SIGTERM
+
+A call that a signal ends is cancelled first. A reader of the answers that has seen enough, as
+`head` has, is no failure: it cancels the call too, with status 0.
 
 Answers go to standard output, everything else to standard error.";
 
@@ -169,11 +173,11 @@ pub(crate) struct PingArgs {
     pub(crate) json: bool,
 }
 
-/// Call a method, and print its result as one line of JSON.
+/// Call a method, and print its result as one line of JSON, or each item of a stream as it comes.
 ///
 /// The method's server is asked for its parameters first (see `farcall describe`), and arguments are
 /// fitted to their schemas. The method's own timeout holds, and an idempotent one may run again if its
-/// server dies.
+/// server dies. Ctrl-C cancels the call at its server.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = format!("\
 Arguments are JSON. Where the parameter is
@@ -184,6 +188,13 @@ Arguments are JSON. Where the parameter is
   not told  JSON, and a word that is no JSON is text
 name=value is an argument by name, if the method has a parameter of that name.
 Put -- before arguments that begin with a dash and are no numbers.
+
+Streams:
+  A stream of results is printed an item a line, as the items come. A failure comes after them.
+  A parameter that is a stream has no argument: its items are the lines of standard input, by the
+  same rules, but for @file; blank ones are skipped unless they are text. They are read no faster
+  than they are taken. A line that does not fit ends the call. One stream can be read so.
+  Calls with streams have no deadline but that of --timeout or the method, which is for the whole.
 
 Results are JSON. What JSON lacks is written so, and read back in arguments:
   bytes                          {{\"base64\": \"AP8=\"}}
@@ -196,6 +207,8 @@ Examples:
   farcall call --timeout 500ms calc div a=1 b=3
   farcall call --raw images thumbnail @photo.png width=64 > small.png
   farcall call --count 3 calc whoami
+  farcall call clock ticks 100 | head -3
+  seq 10 | farcall call calc sum
 
 {CONFIGURATION}
 
@@ -213,16 +226,18 @@ pub(crate) struct CallArgs {
     #[arg(value_name = "ARG|NAME=VALUE", allow_negative_numbers = true)]
     pub(crate) arguments: Vec<String>,
 
-    /// The deadline of each call, instead of the method's or client.timeout; the first includes finding the server
+    /// The deadline of each call, instead of the method's or client.timeout; the first includes
+    /// finding the server, and a stream's is that of the whole
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
 
-    /// Call so many times, one after the other; the exit status is that of the first failure
+    /// Call so many times, one after the other; the exit status is that of the first failure. Not
+    /// for methods that read standard input
     #[arg(long, value_name = "N", default_value = "1",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: u64,
 
-    /// Print a result that is text or bytes as it is
+    /// Print a result or item that is text or bytes as it is: text as a line, bytes without one
     #[arg(long)]
     pub(crate) raw: bool,
 

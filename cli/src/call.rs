@@ -1,31 +1,46 @@
 //! `farcall call`: a method by its name, with what was typed for arguments.
 
+use std::future::pending;
 use std::io::Read;
 use std::time::{Duration, Instant};
 
 use ciborium::Value;
-use farcall::service::{Descriptor, MethodDescriptor};
+use farcall::schema::Definitions;
+use farcall::service::{Descriptor, MethodDescriptor, ParamDescriptor};
 use farcall::wire::Failure;
-use farcall::{CallError, Node, Reason};
+use farcall::{CallError, Client, Node, Reason, StreamCall};
+use futures::stream::{BoxStream, StreamExt};
+use tokio::sync::oneshot;
 
+use crate::apart::apart;
 use crate::args::CallArgs;
 use crate::description::{self, signature};
 use crate::exit::{Exit, Status};
 use crate::failure::Told;
-use crate::fit;
+use crate::fit::{self, Item};
+use crate::lines;
+use crate::pipes::Pipes;
+use crate::printer::Printer;
 use crate::show;
 use crate::terminal::Terminal;
 
 /// A list of methods in a message ends here.
 const LISTED: usize = 24;
 
+/// How many items of a stream are printed at once, if so many have come.
+const CHUNK: usize = 256;
+
 /// Runs the command.
 ///
 /// # Errors
 /// Nobody reads the answers.
+///
+/// # Cancellation
+/// Dropping the future cancels the call that is under way.
 pub(crate) async fn run(
     node: &Node,
     args: &CallArgs,
+    pipes: Pipes,
     terminal: &mut Terminal<'_>,
 ) -> Result<Status, Exit> {
     let begun = Instant::now();
@@ -40,42 +55,211 @@ pub(crate) async fn run(
             "`{service}` does not say what it offers: arguments are taken for plain JSON"
         ));
     }
-    let method = descriptor.as_ref().and_then(|descriptor| find(descriptor, &args.method));
+    let known = descriptor.as_ref().and_then(|it| Some((find(it, &args.method)?, &it.definitions)));
+    let method = known.map(|(method, _)| method);
     let help = |reason| help(reason, descriptor.as_ref(), method);
-    let timeout = args.timeout.or(method.and_then(|method| method.timeout)).unwrap_or(patience);
-    let known = descriptor.as_ref().map(|descriptor| &descriptor.definitions);
-    let arguments = match fit::arguments(method.zip(known), &args.arguments, &read_file) {
+    let refuse = |words: String, terminal: &mut Terminal<'_>| {
+        let failure = Failure::new(Reason::WrongArguments, words);
+        Ok(tell(args, &failure, help(failure.reason), terminal))
+    };
+    let input = match method.map_or(Ok(None), |method| input(method, args.count)) {
+        Ok(input) => input,
+        Err(words) => return refuse(words, terminal),
+    };
+    let arguments = match fitted(known, &args.arguments, input.is_some()).await? {
         Ok(arguments) => arguments,
-        Err(words) => {
-            let failure = Failure::new(Reason::WrongArguments, words);
-            return Ok(tell(args, &failure, help(failure.reason), terminal));
-        }
+        Err(words) => return refuse(words, terminal),
     };
 
+    let Pipes { stdin, interactive, stdout, reader_gone } = pipes;
+    let (mut items, mut mistake, mut printer) = (None, None, None);
+    if let Some((param, (_, definitions))) = input.zip(known) {
+        if interactive {
+            let ParamDescriptor { name, ty, .. } = param;
+            terminal
+                .note(format_args!("type items of `{name}` ({ty}), one a line; Ctrl-D ends them"));
+        }
+        let limit = node.config().limits.max_message_bytes;
+        let read = lines::items(stdin, Item::new(param, definitions), limit);
+        let (stream, told) = read.map_err(no_thread)?;
+        (items, mistake) = (Some(stream), Some(told));
+    }
+    if method.is_some_and(|method| method.stream) {
+        printer = Some(Printer::new(stdout, reader_gone).map_err(no_thread)?);
+    }
+    // What has streams takes as long as it takes, unless somebody says otherwise.
+    let default = (items.is_none() && printer.is_none()).then_some(patience);
+    let timeout = args.timeout.or(method.and_then(|method| method.timeout)).or(default);
+    let idempotent = method.is_some_and(|method| method.idempotent);
     let client = node.client(args.service.as_str());
+    let mut calls = Calls { client, args, arguments, timeout, idempotent, items, mistake, printer };
     let mut first_failure = None;
     for turn in 0..args.count {
         let spent = if turn == 0 { begun.elapsed() } else { Duration::ZERO };
-        let mut call = client
-            .call::<Value>(args.method.as_str(), &arguments)
-            .timeout(timeout.saturating_sub(spent));
-        if method.is_some_and(|method| method.idempotent) {
-            call = call.idempotent();
-        }
-        match call.await {
-            Ok(value) => print(&value, args.raw, terminal)?,
-            Err(error) => {
-                let failure = failure(&error);
-                let status = tell(args, &failure, help(failure.reason), terminal);
-                first_failure.get_or_insert(status);
-                if status == Status::Usage {
-                    // The same would fail again.
-                    break;
-                }
+        if let Err(failure) = calls.next(spent, terminal).await? {
+            let status = tell(args, &failure, help(failure.reason), terminal);
+            first_failure.get_or_insert(status);
+            if status == Status::Usage {
+                // The same would fail again.
+                break;
             }
         }
     }
     Ok(first_failure.unwrap_or(Status::Done))
+}
+
+/// Calls of one method, all the same.
+struct Calls<'a> {
+    client: Client,
+    args: &'a CallArgs,
+    arguments: Value,
+    timeout: Option<Duration>,
+    idempotent: bool,
+    /// The argument stream; the first call takes it.
+    items: Option<BoxStream<'static, Value>>,
+    /// Who says what is wrong with that.
+    mistake: Option<oneshot::Receiver<String>>,
+    /// There for streams of results alone.
+    printer: Option<Printer>,
+}
+
+impl Calls<'_> {
+    /// Makes one, prints what it gives, and says how it ended. Of its time so much is spent.
+    ///
+    /// # Errors
+    /// Nobody reads on, or it cannot be written.
+    async fn next(
+        &mut self,
+        spent: Duration,
+        terminal: &mut Terminal<'_>,
+    ) -> Result<Result<(), Failure>, Exit> {
+        let Calls { client, args, arguments, timeout, idempotent, items, mistake, printer } = self;
+        let method = args.method.as_str();
+        // The two kinds of calls have the same options, and no trait for them.
+        macro_rules! with_options {
+            ($call:expr) => {{
+                let mut call = $call;
+                if let Some(timeout) = timeout {
+                    call = call.timeout(timeout.saturating_sub(spent));
+                }
+                if *idempotent {
+                    call = call.idempotent();
+                }
+                if let Some(items) = items.take() {
+                    call = call.argument_stream(items);
+                }
+                call
+            }};
+        }
+        if let Some(printer) = printer {
+            let call = with_options!(client.stream::<Value>(method, arguments));
+            return print_all(call, args.raw, mistake, printer).await;
+        }
+        let call = with_options!(client.call::<Value>(method, arguments));
+        let outcome = tokio::select! {
+            outcome = call => outcome.map_err(|error| failure(&error)),
+            failure = mistaken(mistake) => Err(failure),
+        };
+        Ok(match outcome {
+            Ok(value) => Ok(terminal.answer_bytes(&printed(&value, args.raw))?),
+            Err(failure) => Err(failure),
+        })
+    }
+}
+
+/// What was typed for arguments, fitted to those of the method; or what is wrong with it.
+async fn fitted(
+    known: Option<(&MethodDescriptor, &Definitions)>,
+    given: &[String],
+    stdin_taken: bool,
+) -> Result<Result<Value, String>, Exit> {
+    let known = known.map(|(method, definitions)| (method.clone(), definitions.clone()));
+    let given = given.to_vec();
+    // A file may be one that nobody writes.
+    let fitted = apart(move || {
+        let known = known.as_ref().map(|(method, definitions)| (method, definitions));
+        fit::arguments(known, &given, &|path| read_file(path, stdin_taken))
+    });
+    fitted.await.map_err(no_thread)
+}
+
+/// Prints what a stream gives, as it comes; then says how it ended.
+///
+/// # Errors
+/// Nobody reads on, or it cannot be written.
+async fn print_all(
+    call: StreamCall<Value>,
+    raw: bool,
+    mistake: &mut Option<oneshot::Receiver<String>>,
+    printer: &mut Printer,
+) -> Result<Result<(), Failure>, Exit> {
+    let mut items = call.ready_chunks(CHUNK);
+    let mut outcome = Ok(());
+    while outcome.is_ok() {
+        let come = tokio::select! {
+            come = items.next() => come,
+            failure = mistaken(mistake) => {
+                outcome = Err(failure);
+                break;
+            }
+            error = printer.failed() => return Err(error.into()),
+        };
+        let Some(come) = come else { break };
+        let mut chunk = Vec::new();
+        for item in come {
+            match item {
+                Ok(value) => chunk.append(&mut printed(&value, raw)),
+                Err(error) => outcome = Err(failure(&error)),
+            }
+        }
+        if !chunk.is_empty() {
+            printer.print(chunk).await?;
+        }
+    }
+    // The handler need not wait for whoever reads slowly.
+    drop(items);
+    printer.printed().await?;
+    Ok(outcome)
+}
+
+/// Waits for what is wrong with standard input; for ever, if nothing is.
+async fn mistaken(mistake: &mut Option<oneshot::Receiver<String>>) -> Failure {
+    if let Some(told) = mistake
+        && let Ok(words) = told.await
+    {
+        return Failure::new(Reason::StreamBroken, words);
+    }
+    // The call's stream is gone, and with it whoever would tell.
+    *mistake = None;
+    pending().await
+}
+
+/// The parameter whose items come from standard input, if there is one.
+///
+/// # Errors
+/// Standard input is not enough; in words.
+fn input(method: &MethodDescriptor, count: u64) -> Result<Option<&ParamDescriptor>, String> {
+    let streams: Vec<_> = method.params.iter().filter(|param| param.stream).collect();
+    match streams[..] {
+        [] => Ok(None),
+        [_] if count > 1 => {
+            Err("standard input, which it takes a stream from, can be read once: leave out --count"
+                .to_owned())
+        }
+        [param] => Ok(Some(param)),
+        _ => {
+            let names: Vec<_> = streams.iter().map(|param| format!("`{}`", param.name)).collect();
+            Err(format!(
+                "it takes {} streams ({}), and there is one standard input: call it from a program",
+                names.len(),
+                names.join(", ")
+            ))
+        }
+    }
+}
+
+fn no_thread(error: std::io::Error) -> Exit {
+    Exit::new(Status::Usage, format!("a thread that it needs failed: {error}"))
 }
 
 fn find<'a>(descriptor: &'a Descriptor, method: &str) -> Option<&'a MethodDescriptor> {
@@ -99,7 +283,9 @@ fn help(
     method: Option<&MethodDescriptor>,
 ) -> Option<(&'static str, String)> {
     match (reason, method, descriptor) {
-        (Reason::WrongArguments, Some(method), _) => Some(("takes", signature(method))),
+        (Reason::WrongArguments | Reason::StreamBroken, Some(method), _) => {
+            Some(("takes", signature(method)))
+        }
         (Reason::UnknownMethod, _, Some(descriptor)) => {
             let mut names: Vec<&str> =
                 descriptor.methods.iter().map(|method| &*method.name).take(LISTED).collect();
@@ -127,23 +313,28 @@ fn tell(
     told.status()
 }
 
-fn print(value: &Value, raw: bool, terminal: &mut Terminal<'_>) -> Result<(), Exit> {
-    match value {
-        Value::Bytes(bytes) if raw => terminal.answer_bytes(bytes)?,
-        Value::Text(text) if raw => terminal.answer(text)?,
-        value => terminal.answer(show::json(value))?,
-    }
-    Ok(())
+/// What is printed for a value.
+fn printed(value: &Value, raw: bool) -> Vec<u8> {
+    let mut line = match value {
+        Value::Bytes(bytes) if raw => return bytes.clone(),
+        Value::Text(text) if raw => text.clone(),
+        value => show::json(value),
+    };
+    line.push('\n');
+    line.into_bytes()
 }
 
 /// The bytes of an argument `@file`.
-fn read_file(path: &str) -> Result<Vec<u8>, String> {
-    if path == "-" {
-        let mut bytes = Vec::new();
-        let read = std::io::stdin().lock().read_to_end(&mut bytes);
-        return read.map(|_| bytes).map_err(|error| error.to_string());
+fn read_file(path: &str, stdin_taken: bool) -> Result<Vec<u8>, String> {
+    if path != "-" {
+        return std::fs::read(path).map_err(|error| error.to_string());
     }
-    std::fs::read(path).map_err(|error| error.to_string())
+    if stdin_taken {
+        return Err("standard input has the items of the stream".to_owned());
+    }
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().read_to_end(&mut bytes);
+    read.map(|_| bytes).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -202,7 +393,9 @@ mod tests {
             let client = ClientConfig { wait_for_server, ..ClientConfig::default() };
             let config = Config { client, ..Config::default() };
             let node = Node::open_with(config, memory.transport()).await.unwrap();
-            run(&node, &args, &mut Terminal::new(&mut answers, &mut notes)).await.unwrap()
+            run(&node, &args, Pipes::standard(), &mut Terminal::new(&mut answers, &mut notes))
+                .await
+                .unwrap()
         });
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Outcome { status, answers: text(answers), notes: text(notes) }

@@ -77,10 +77,10 @@ pub(crate) async fn find_server(node: &Node, service: &str) -> Result<PeerId, Fa
     }
 }
 
-/// A method as it would be declared.
+/// A method as it would be declared, or nearly: streams are told in words.
 pub(crate) fn signature(method: &MethodDescriptor) -> String {
     let stream = |stream: bool, ty: &str| match stream {
-        true => format!("impl Stream<Item = {ty}>"),
+        true => format!("stream of {ty}"),
         false => ty.to_owned(),
     };
     let params = method
@@ -88,10 +88,39 @@ pub(crate) fn signature(method: &MethodDescriptor) -> String {
         .iter()
         .map(|param| format!("{}: {}", param.name, stream(param.stream, &param.ty)));
     let params = params.collect::<Vec<_>>().join(", ");
-    let result = stream(method.stream, &method.result);
     let result = match &method.error {
-        Some(error) => format!("Result<{result}, {error}>"),
-        None => result,
+        Some(error) => format!("Result<{}, {error}>", method.result),
+        None => method.result.to_string(),
     };
-    format!("{}({params}) -> {result}", method.name)
+    format!("{}({params}) -> {}", method.name, stream(method.stream, &result))
+}
+
+#[cfg(test)]
+mod tests {
+    use farcall::service::ParamDescriptor;
+
+    use super::*;
+
+    #[test]
+    fn streams_are_told_in_words() {
+        let param = |name: &'static str, stream| ParamDescriptor {
+            name: name.into(),
+            ty: "u64".into(),
+            stream,
+            ..ParamDescriptor::default()
+        };
+        let mut method = MethodDescriptor {
+            name: "ticks".into(),
+            params: vec![param("every_ms", false), param("pauses", true)],
+            result: "u64".into(),
+            stream: true,
+            ..MethodDescriptor::default()
+        };
+        let takes = "ticks(every_ms: u64, pauses: stream of u64)";
+        assert_eq!(signature(&method), format!("{takes} -> stream of u64"));
+        method.error = Some("Late".into());
+        assert_eq!(signature(&method), format!("{takes} -> stream of Result<u64, Late>"));
+        method.stream = false;
+        assert_eq!(signature(&method), format!("{takes} -> Result<u64, Late>"));
+    }
 }

@@ -14,7 +14,7 @@ pub(crate) enum Status {
     /// The remote method was started, and failed: its own error, a panic, a result that cannot
     /// travel.
     Failed,
-    /// Usage, configuration, unknown method, wrong arguments: the same would fail again.
+    /// Usage, configuration, unknown method, wrong arguments or items: the same would fail again.
     Usage,
     /// No server could take the call: there is none, or all are busy or about to stop.
     NoServer,
@@ -26,6 +26,8 @@ pub(crate) enum Status {
     Output,
     /// Ctrl-C.
     Interrupted,
+    /// SIGTERM.
+    Terminated,
 }
 
 impl Status {
@@ -42,6 +44,7 @@ impl Status {
             Status::Output => 74,
             // As shells say it: 128 and the signal's number.
             Status::Interrupted => 130,
+            Status::Terminated => 143,
         }
     }
 
@@ -52,7 +55,6 @@ impl Status {
             | Reason::Panicked
             | Reason::ResultUnencodable
             | Reason::ResultTooLarge
-            | Reason::StreamBroken
             | Reason::WrongResult
             | Reason::Abandoned
             | Reason::TaskCancelled
@@ -61,6 +63,7 @@ impl Status {
             | Reason::ArgumentsUnencodable
             | Reason::UnknownMethod
             | Reason::WrongArguments
+            | Reason::StreamBroken
             | Reason::RequestTooLarge
             | Reason::Unauthorized
             | Reason::Unsupported
@@ -170,7 +173,7 @@ mod tests {
             ("task_cancelled", 1),
             ("task_dead", 1),
             ("task_expired", 4),
-            ("stream_broken", 1),
+            ("stream_broken", 2),
             ("server_lost", 5),
             ("deadline_exceeded", 4),
             ("pending", 4),

@@ -41,8 +41,17 @@ pub(crate) fn arguments(
 ) -> Result<Value, String> {
     let unknown = Definitions::default();
     let params = method.map_or(&[][..], |(method, _)| &method.params);
-    let fit = Fit { definitions: method.map_or(&unknown, |(_, known)| known), read_file };
-    let given: Vec<Argument<'_>> = given.iter().map(|text| Argument::new(text, params)).collect();
+    let (streams, params): (Vec<_>, Vec<_>) = params.iter().partition(|param| param.stream);
+    for (text, name) in given.iter().filter_map(|text| Some((text, text.split_once('=')?.0))) {
+        if streams.iter().any(|stream| stream.name == name) {
+            return Err(format!(
+                "`{text}`: `{name}` is a stream, whose items are read from standard input"
+            ));
+        }
+    }
+    let definitions = method.map_or(&unknown, |(_, known)| known);
+    let fit = Fit { definitions, read_file: Some(read_file) };
+    let given: Vec<Argument<'_>> = given.iter().map(|text| Argument::new(text, &params)).collect();
     if given.iter().all(|argument| argument.name.is_none()) {
         let fitted = given.iter().enumerate().map(|(at, argument)| match params.get(at) {
             Some(param) => argument.fit(param, fit),
@@ -54,7 +63,7 @@ pub(crate) fn arguments(
     }
     let mut fitted: Vec<(Value, Value)> = Vec::new();
     // Those without a name are the first ones, wherever the others stand.
-    let mut unnamed = params.iter();
+    let mut unnamed = params.iter().copied();
     for argument in &given {
         let Some(param) = argument.name.or_else(|| unnamed.next()) else {
             let (count, text) = (params.len(), argument.text);
@@ -77,10 +86,10 @@ struct Argument<'a> {
 }
 
 impl<'a> Argument<'a> {
-    fn new(text: &'a str, params: &'a [ParamDescriptor]) -> Self {
+    fn new(text: &'a str, params: &[&'a ParamDescriptor]) -> Self {
         let named = text.split_once('=').and_then(|(name, text)| {
             let param = params.iter().find(|param| param.name == name)?;
-            Some(Argument { name: Some(param), text })
+            Some(Argument { name: Some(*param), text })
         });
         named.unwrap_or(Argument { name: None, text })
     }
@@ -101,6 +110,34 @@ impl<'a> Argument<'a> {
             }
             _ => String::new(),
         }
+    }
+}
+
+/// What an argument stream takes, one line for each.
+pub(crate) struct Item {
+    schema: Schema,
+    definitions: Definitions,
+}
+
+impl Item {
+    /// Of this parameter, which is a stream.
+    pub(crate) fn new(param: &ParamDescriptor, definitions: &Definitions) -> Self {
+        Item { schema: param.schema.clone(), definitions: definitions.clone() }
+    }
+
+    /// The value of a line, by the rules of arguments; but no line names a file, as lines are data
+    /// and nobody has typed them. A blank one has none, unless it is a text or bytes.
+    ///
+    /// # Errors
+    /// It does not fit; in words.
+    pub(crate) fn fit(&self, line: &str) -> Result<Option<Value>, String> {
+        let fit = Fit { definitions: &self.definitions, read_file: None };
+        let plain = matches!(&fit.shapes(&self.schema)[..], [Shape::Text | Shape::Bytes]);
+        let line = if plain { line } else { line.trim() };
+        if line.is_empty() && !plain {
+            return Ok(None);
+        }
+        fit.word(line, &self.schema).map(Some).map_err(|misfit| misfit.to_string())
     }
 }
 
@@ -147,7 +184,8 @@ impl fmt::Display for Misfit {
 #[derive(Clone, Copy)]
 struct Fit<'a> {
     definitions: &'a Definitions,
-    read_file: ReadFile<'a>,
+    /// Where `@file` has no meaning there is none.
+    read_file: Option<ReadFile<'a>>,
 }
 
 impl Fit<'_> {
@@ -224,7 +262,9 @@ impl Fit<'_> {
             (Shape::Null, Json::Null) => Ok(Value::Null),
             (Shape::Text, Json::Text(text)) => Ok(Value::from(&**text)),
             (Shape::Word(word), Json::Text(text)) if text == word => Ok(Value::from(&**text)),
-            (Shape::Constant(constant), json) if json.to_string() == *constant.to_string() => {
+            (Shape::Constant(constant), json)
+                if Json::parse(&constant.to_string()).as_ref() == Ok(json) =>
+            {
                 plain_json(json)
             }
             (Shape::Uuid, Json::Text(text)) => {
@@ -353,8 +393,8 @@ fn address(format: &str, text: &str) -> Option<Value> {
     })
 }
 
-fn bytes(text: &str, read_file: ReadFile<'_>) -> Result<Vec<u8>, Misfit> {
-    if let Some(path) = text.strip_prefix('@') {
+fn bytes(text: &str, read_file: Option<ReadFile<'_>>) -> Result<Vec<u8>, Misfit> {
+    if let (Some(path), Some(read_file)) = (text.strip_prefix('@'), read_file) {
         return read_file(path).map_err(|error| Misfit::new(format!("a file ({error})"), text));
     }
     if let Some(coded) = text.strip_prefix("base64:") {

@@ -366,4 +366,38 @@ mod tests {
         assert_eq!(listing["servers"][0]["running"], 0);
         assert_eq!(listing["clients"], serde_json::json!([]));
     }
+
+    #[test]
+    fn what_is_offered_to_peers_alone_is_no_server() {
+        let mut answers = Vec::new();
+        block_on(async {
+            let memory = Memory::new();
+            let open = || Node::open_with(Config::default(), memory.transport());
+            let (server, client, node) =
+                (open().await.unwrap(), open().await.unwrap(), open().await.unwrap());
+            let service = |name: &'static str| Functions::new(name).add("one", || 1);
+            server.serve(service("calc")).await.unwrap();
+            server.offer(service("hidden")).await.unwrap();
+            client.offer(service("hidden")).await.unwrap();
+            client.client("calc").call::<i32>("one", ()).await.unwrap();
+            let args = ListArgs { service: None, timeout: TIMEOUT, json: true };
+            let mut notes = Vec::new();
+            let mut terminal = Terminal::new(&mut answers, &mut notes);
+            assert_eq!(run(&node, &args, &mut terminal).await.unwrap(), Status::Done);
+            assert!(notes.is_empty());
+            // Nor is it waited for as one.
+            let found = node.servers("hidden").await.unwrap();
+            assert!(found.is_empty());
+            let identity = client.identity().to_owned();
+            drop(client);
+            let listing: serde_json::Value = serde_json::from_slice(&answers).unwrap();
+            let services: Vec<_> = listing["servers"].as_array().unwrap().iter().collect();
+            assert_eq!(services.len(), 1, "{listing}");
+            assert_eq!(
+                (&services[0]["service"], &services[0]["clients"]),
+                (&"calc".into(), &1.into())
+            );
+            assert_eq!(listing["clients"][0]["identity"], identity);
+        });
+    }
 }

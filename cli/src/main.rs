@@ -5,10 +5,13 @@
 //! | the command line | `args` |
 //! | the commands | `check`, `list`, `describe`, `call`, `ping` |
 //! | what a service offers | `description` |
-//! | arguments: text to values | `fit`, `shape`, `json` |
+//! | arguments: text to values | `fit`, `shape`, `json`, `lines` |
 //! | results: values to text | `show`, `failure`, `columns` |
-//! | what the shell gets | `terminal`, `exit` |
+//! | what the shell gets | `terminal`, `printer`, `exit` |
+//! | where streams come from and go to | `pipes` |
+//! | what may block | `apart` |
 
+mod apart;
 mod args;
 mod call;
 mod check;
@@ -19,8 +22,11 @@ mod exit;
 mod failure;
 mod fit;
 mod json;
+mod lines;
 mod list;
 mod ping;
+mod pipes;
+mod printer;
 mod shape;
 mod show;
 mod terminal;
@@ -30,9 +36,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use farcall::{Config, Node, block_on};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::{Args, Command};
+
 use crate::exit::{Exit, Status};
+use crate::pipes::Pipes;
 use crate::terminal::Terminal;
 
 fn main() -> ExitCode {
@@ -56,23 +65,53 @@ fn main() -> ExitCode {
         }),
         Command::Call(args) => online(async {
             let node = open(|_| {}).await?;
-            call::run(&node, args, &mut terminal).await
+            call::run(&node, args, Pipes::standard(), &mut terminal).await
         }),
     };
     let status = ended.unwrap_or_else(|exit| terminal.end(&exit));
     ExitCode::from(status.code())
 }
 
-/// Runs a command until it ends or Ctrl-C does. What it has under way is dropped then, which cancels
-/// its calls; the node sees that out when it closes.
+/// Runs a command until it ends or a signal ends it. What it has under way is dropped then, which
+/// cancels its calls; the node sees that out when it closes, before this returns. A second signal does
+/// not wait for it.
 fn online(command: impl Future<Output = Result<Status, Exit>>) -> Result<Status, Exit> {
     block_on(async {
+        let mut signals = Signals::listen()?;
         tokio::select! {
             ended = command => ended,
-            // Where signals cannot be listened for, Ctrl-C ends the process as it always does.
-            Ok(()) = tokio::signal::ctrl_c() => Ok(Status::Interrupted),
+            status = signals.next() => {
+                tokio::task::spawn_local(async move {
+                    std::process::exit(signals.next().await.code().into());
+                });
+                Ok(status)
+            }
         }
     })
+}
+
+/// The signals that end a command.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Takes them from the operating system, which would end the process at once.
+    fn listen() -> Result<Self, Exit> {
+        let failed =
+            |error| Exit::new(Status::Usage, format!("cannot listen for signals: {error}"));
+        let interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        let terminate = signal(SignalKind::terminate()).map_err(failed)?;
+        Ok(Signals { interrupt, terminate })
+    }
+
+    async fn next(&mut self) -> Status {
+        tokio::select! {
+            _ = self.interrupt.recv() => Status::Interrupted,
+            _ = self.terminate.recv() => Status::Terminated,
+        }
+    }
 }
 
 /// A node with the configuration of this process.

@@ -250,6 +250,9 @@ impl Context {
     pub(crate) fn passed(&self, headers: Headers) {
         let _ = self.0.given.set(headers);
         self.0.stand.set(Stand::Outside);
+        if let Some(streams) = &self.0.streams {
+            streams.begin();
+        }
     }
 
     pub(crate) fn cancel(&self) {

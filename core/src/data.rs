@@ -2,11 +2,12 @@
 
 use std::fmt::{Debug, Display};
 
+use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::client::{Call, Client, Method};
+use crate::client::{Call, Client, Method, StreamCall};
 use crate::error::MethodError;
 use crate::opaque::Opaque;
 use crate::params::{Arguments, NULL, ParamsWriter};
@@ -67,6 +68,9 @@ where
     fn __decode(bytes: &[u8]) -> Result<Self, ValueError>;
 
     #[doc(hidden)]
+    fn __encode(&self) -> Result<Bytes, ValueError>;
+
+    #[doc(hidden)]
     fn __error(&self) -> Outcome
     where
         Self: Debug + Display;
@@ -78,6 +82,14 @@ where
         params: ParamsWriter,
         decode: fn(&[u8]) -> Result<U, ValueError>,
     ) -> Call<U, MethodError<Self>>;
+
+    #[doc(hidden)]
+    fn __stream_call<U>(
+        client: &Client,
+        method: &Method,
+        params: ParamsWriter,
+        decode: fn(&[u8]) -> Result<U, ValueError>,
+    ) -> StreamCall<U, MethodError<Self>>;
 
     #[doc(hidden)]
     fn __describe(describer: &mut Describer) -> schema::Described;
@@ -159,6 +171,10 @@ where
         value::decode(bytes)
     }
 
+    fn __encode(&self) -> Result<Bytes, ValueError> {
+        value::encode(self).map(Bytes::from)
+    }
+
     fn __error(&self) -> Outcome
     where
         Self: Debug + Display,
@@ -173,6 +189,15 @@ where
         decode: fn(&[u8]) -> Result<U, ValueError>,
     ) -> Call<U, MethodError<Self>> {
         client.typed(method, params, decode)
+    }
+
+    fn __stream_call<U>(
+        client: &Client,
+        method: &Method,
+        params: ParamsWriter,
+        decode: fn(&[u8]) -> Result<U, ValueError>,
+    ) -> StreamCall<U, MethodError<Self>> {
+        client.typed_stream(method, params, decode)
     }
 
     fn __describe(describer: &mut Describer) -> schema::Described {

@@ -77,7 +77,7 @@ impl Functions {
     /// Adds a function that returns a value. Names may have dots.
     pub fn add<F, M>(self, name: impl Into<Cow<'static, str>>, function: F) -> Self
     where
-        F: Function<M>,
+        F: Function<Single<M>>,
         M: 'static,
     {
         self.push(name.into(), function)
@@ -86,7 +86,7 @@ impl Functions {
     /// Adds a function that returns a `Result`, whose error arrives as the method's own.
     pub fn try_add<F, M>(self, name: impl Into<Cow<'static, str>>, function: F) -> Self
     where
-        F: Function<Fallible<M>>,
+        F: Function<Fallible<Single<M>>>,
         M: 'static,
     {
         self.push(name.into(), function)
@@ -114,8 +114,12 @@ impl Functions {
     fn push<F: Function<M>, M: 'static>(mut self, name: Cow<'static, str>, function: F) -> Self {
         let signature = F::signature();
         if signature.is_result && self.mistake.is_none() {
+            let (gives, instead) = match signature.stream {
+                true => ("a stream of `Result`s", "try_stream"),
+                false => ("a `Result`", "try_add"),
+            };
             self.mistake = Some(format!(
-                "the function `{name}` returns a `Result`: add it with `try_add`, so that its \
+                "the function `{name}` returns {gives}: add it with `{instead}`, so that its \
                  error arrives as one"
             ));
         }
@@ -184,7 +188,8 @@ impl<F: Function<M>, M> Entry for Boxed<F, M> {
     note = "its parameters must be `Deserialize` (or `Context`), its result `Serialize`, and all of \
             them `JsonSchema`, as types with `#[farcall::data]` are, or wrapped in `Opaque`; closures \
             need their parameters' types written out",
-    note = "one that returns a `Result` is added with `try_add`, any other with `add`"
+    note = "one that returns a `Result` is added with `try_add`, any other with `add`; one that returns a \
+            stream itself, not the promise of one, with `stream`, or `try_stream` if its items are `Result`s"
 )]
 pub trait Function<M>: Send + 'static {
     #[doc(hidden)]
@@ -312,6 +317,11 @@ pub struct Plain<A>(PhantomData<A>);
 #[derive(Debug)]
 pub struct Async<A>(PhantomData<A>);
 
+/// Marks functions that return one value, whatever it is: a `Result` too is one here, so that it is
+/// found when it is served and not an ambiguity to the compiler.
+#[derive(Debug)]
+pub struct Single<M>(PhantomData<M>);
+
 /// Marks functions whose `Result` arrives as such.
 #[derive(Debug)]
 pub struct Fallible<M>(PhantomData<M>);
@@ -357,7 +367,7 @@ fn given<T: JsonSchema>() -> Typed {
 
 macro_rules! arities {
     ($(($($A:ident $a:ident),*))+) => {$(
-        impl<Func, R, $($A),*> Function<Plain<(R, $($A,)*)>> for Func
+        impl<Func, R, $($A),*> Function<Single<Plain<(R, $($A,)*)>>> for Func
         where
             Func: Fn($($A),*) -> R + Send + 'static,
             R: Serialize + JsonSchema + 'static,
@@ -374,7 +384,7 @@ macro_rules! arities {
             }
         }
 
-        impl<Func, Fut, R, $($A),*> Function<Async<(R, $($A,)*)>> for Func
+        impl<Func, Fut, R, $($A),*> Function<Single<Async<(R, $($A,)*)>>> for Func
         where
             Func: Fn($($A),*) -> Fut + Send + 'static,
             Fut: Future<Output = R> + 'static,
@@ -392,7 +402,7 @@ macro_rules! arities {
             }
         }
 
-        impl<Func, R, E, $($A),*> Function<Fallible<Plain<(R, E, $($A,)*)>>> for Func
+        impl<Func, R, E, $($A),*> Function<Fallible<Single<Plain<(R, E, $($A,)*)>>>> for Func
         where
             Func: Fn($($A),*) -> Result<R, E> + Send + 'static,
             R: Serialize + JsonSchema + 'static,
@@ -413,7 +423,7 @@ macro_rules! arities {
             }
         }
 
-        impl<Func, Fut, R, E, $($A),*> Function<Fallible<Async<(R, E, $($A,)*)>>> for Func
+        impl<Func, Fut, R, E, $($A),*> Function<Fallible<Single<Async<(R, E, $($A,)*)>>>> for Func
         where
             Func: Fn($($A),*) -> Fut + Send + 'static,
             Fut: Future<Output = Result<R, E>> + 'static,
@@ -508,4 +518,21 @@ arities! {
     (A a, B b, C c, D d, E1 e, F f)
     (A a, B b, C c, D d, E1 e, F f, G g)
     (A a, B b, C c, D d, E1 e, F f, G g, H h)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+
+    use super::*;
+
+    #[test]
+    fn a_result_that_would_travel_as_data_is_refused_with_what_to_call_instead() {
+        let one = Functions::new("f").add("one", || Err::<(), String>("no".into()));
+        let many = Functions::new("f").stream("many", || stream::iter([Ok::<u8, String>(1)]));
+        for (functions, instead) in [(one, "try_add"), (many, "try_stream")] {
+            let refused = Box::new(functions).into_service().err().unwrap_or_default();
+            assert!(refused.contains(&format!("add it with `{instead}`")), "{refused}");
+        }
+    }
 }

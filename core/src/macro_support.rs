@@ -28,6 +28,14 @@ pub fn no_such_method(method: usize) -> Failure {
     Failure::new(Reason::UnknownMethod, format!("the service has no method {method}"))
 }
 
+/// Encodes an item of a stream of byte strings.
+///
+/// # Errors
+/// None: it has the shape of those for other items.
+pub fn encode_bytes<T: AsRef<[u8]>>(item: &T) -> Result<bytes::Bytes, value::ValueError> {
+    Ok(value::encode_bytes(item.as_ref()).into())
+}
+
 /// Tells whether a type is a `Result`, also when it is written by another name.
 ///
 /// `Probe::<T>::IS_RESULT` is true for a `Result` by the inherent constant below, which goes before

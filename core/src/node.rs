@@ -253,7 +253,7 @@ impl Node {
     }
 
     /// Serves until the program is told to stop (SIGTERM or SIGINT), then drains and closes; or until
-    /// the node is closed by another handle.
+    /// the node is closed by another handle. Told a second time, it waits no longer for what runs.
     ///
     /// # Errors
     /// The link was lost, or signals cannot be listened for.
@@ -267,7 +267,14 @@ impl Node {
                 None => return Ok(()),
             },
         }
-        let report = self.drain(self.config().server.drain).await;
+        let report = tokio::select! {
+            report = self.drain(self.config().server.drain) => report,
+            // Told a second time: whoever waits has waited long enough.
+            again = stop_signal() => {
+                again?;
+                self.drain(Duration::ZERO).await
+            }
+        };
         for call in &report.abandoned {
             tracing::warn!(%call, "abandoned: it did not end within server.drain");
         }

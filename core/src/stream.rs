@@ -19,5 +19,5 @@ mod results;
 
 pub use argument::ArgumentStream;
 pub(crate) use credit::{Allowance, Refill, TURN, cost};
-pub(crate) use handler::{CallKey, FromHandler, HandlerStreams, Overrun};
+pub(crate) use handler::{CallKey, FromHandler, HandlerKey, HandlerStreams, Overrun};
 pub use results::results;

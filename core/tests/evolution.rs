@@ -8,6 +8,7 @@ use farcall_core::schema::{
 };
 use farcall_core::service::Descriptor;
 use farcall_core::{Bytes, Opaque};
+use proptest::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -139,6 +140,18 @@ fn cases() -> BTreeMap<&'static str, [&'static str; 2]> {
                 .options(false, None);
         })
     };
+    let stream = || {
+        version(|methods| {
+            let method = methods.method("add".into(), "".into(), "i64".into(), NUMBER);
+            method.stream().options(false, None);
+        })
+    };
+    let takes_stream = || {
+        version(|methods| {
+            let method = methods.method("add".into(), "".into(), "i64".into(), NUMBER);
+            method.param_stream("a".into(), "i64".into(), NUMBER).options(false, None);
+        })
+    };
     let [gets, loses] = [verdicts(&none(), &with_error()), verdicts(&with_error(), &none())];
     assert_eq!(gets, loses);
     BTreeMap::from([
@@ -148,6 +161,8 @@ fn cases() -> BTreeMap<&'static str, [&'static str; 2]> {
             verdicts(&none(), &version(|_| ())),
         ),
         ("a method gets an error, or loses it", gets),
+        ("its result becomes a stream", verdicts(&none(), &stream())),
+        ("a parameter becomes a stream", verdicts(&one(), &takes_stream())),
         ("its options or doc comments change", verdicts(&none(), &documented())),
         ("it becomes opaque", verdicts(&none(), &opaque())),
         (
@@ -329,5 +344,62 @@ fn types_without_end_are_compared_in_bounded_time() {
         expects.methods[0].result_schema = schema.clone().into();
         offers.methods[0].result_schema = schema.into();
         assert_eq!(word(&worst(&expects, &offers)), "undecided");
+    }
+}
+
+/// Schemas as nobody would write them.
+fn any_schema() -> impl Strategy<Value = serde_json::Value> {
+    use serde_json::{Value, json};
+    let name = prop_oneof![Just("a"), Just("b"), Just("$ref"), Just("type")];
+    let leaf = prop_oneof![
+        Just(json!(true)),
+        Just(json!(false)),
+        Just(json!({})),
+        Just(json!(7)),
+        Just(json!({"format": "bytes"})),
+        (0..3).prop_map(|at| json!({"$ref": format!("#/$defs/written/{at}")})),
+        (0..3).prop_map(|at| json!({"$ref": format!("#/$defs/read/{at}"), "properties": {}})),
+        prop_oneof![Just("integer"), Just("string"), Just("array"), Just("object"), Just("null")]
+            .prop_map(|ty| json!({"type": ty, "format": "uint8", "minItems": 1})),
+        name.clone().prop_map(|word| json!({"const": word, "type": "string"})),
+        Just(json!({"enum": [null, 1, "a", {}], "type": ["string", "null"]})),
+    ];
+    leaf.prop_recursive(4, 40, 4, move |inner| {
+        let parts = proptest::collection::vec(inner.clone(), 0..4);
+        let fields = proptest::collection::btree_map(name.clone(), inner.clone(), 0..4);
+        prop_oneof![
+            (parts, 0..4_usize).prop_map(|(parts, at)| {
+                json!({(["anyOf", "oneOf", "allOf", "prefixItems"][at]): parts, "type": "array"})
+            }),
+            (fields, inner.clone()).prop_map(|(fields, other): (BTreeMap<&str, Value>, _)| {
+                let required: Vec<_> = fields.keys().take(2).collect();
+                json!({"type": "object", "properties": fields, "required": required,
+                       "additionalProperties": other})
+            }),
+            inner.prop_map(|items| json!({"type": "array", "items": items, "maxItems": 3})),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    /// Whatever a server says it offers, a client comes to an end with it.
+    #[test]
+    fn no_schema_does_harm(all in proptest::collection::vec(any_schema(), 8)) {
+        let version = || version(|methods| {
+            methods.method("m".into(), "".into(), "T".into(), NUMBER).options(false, None);
+        });
+        let (mut expects, mut offers) = (version().expects, version().offers);
+        for (document, schemas) in [(&mut expects, &all[..4]), (&mut offers, &all[4..])] {
+            document.methods[0].result_schema = schemas[0].clone().into();
+            for (at, schema) in schemas[1..].iter().enumerate() {
+                document.definitions.written.insert(at.to_string(), schema.clone().into());
+                document.definitions.read.insert(at.to_string(), schema.clone().into());
+            }
+        }
+        let _ = compare(&expects, &offers);
+        let schema = &offers.methods[0].result_schema;
+        prop_assert!(schema.forms(&offers.definitions).len() < 100_000);
     }
 }

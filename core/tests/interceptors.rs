@@ -362,9 +362,12 @@ fn an_interceptor_that_panics_fails_its_call_alone() {
     block_on(async {
         let memory = Memory::new();
         let (server, client) = (node(&memory).await, node(&memory).await);
-        server.with(Faulty).serve(service()).await.unwrap();
+        let ([outer], mut said) = witnesses(["outer"]);
+        server.with(outer).with(Faulty).serve(service()).await.unwrap();
         let call = client.client("calc").call::<i64>("add", (1, 2)).header("fault", "coming");
         assert_eq!(call.await.unwrap_err().reason(), Reason::Panicked);
+        // Whoever stands further out hears of it all the same.
+        said.all(&["outer: add comes", "outer: add ended at the server: panicked"]).await;
         for _ in 0..3 {
             assert_eq!(add(&client).await.unwrap(), 3);
         }

@@ -210,6 +210,7 @@ fn values_are_written_as_documented() {
     values.has("date_and_time", DateTime::parse_from_rfc3339("2026-11-14T12:30:00+01:00").unwrap());
     values.has("status", status());
     values.has("descriptor", descriptor());
+    values.has("descriptor_with_schemas", with_schemas());
     let uuid = Uuid::from_u128(0x0b6a_1f6e_5f0e_4c43_9a55_2f1f_7f9d_3c11);
     assert_eq!(values.bytes("uuid"), value::encode_bytes(uuid.as_bytes()));
     assert_eq!(values.bytes("nan"), value::encode(&f64::NAN).unwrap());
@@ -254,6 +255,24 @@ fn descriptor() -> Descriptor {
         }],
         ..Descriptor::default()
     }
+}
+
+/// What the query `describe` gives of a service whose types are known.
+fn with_schemas() -> Descriptor {
+    let number = serde_json::json!({"type": "number", "format": "double"});
+    let mut descriptor = descriptor();
+    descriptor.schema = "b5bb9d8014a0f9b1d61e21e7".into();
+    let [method] = &mut descriptor.methods[..] else { panic!("one method") };
+    for param in &mut method.params {
+        param.schema = number.clone().into();
+    }
+    method.params[1].optional = true;
+    method.result_schema = number.into();
+    let error = serde_json::json!({"$ref": "#/$defs/written/CalcError"});
+    method.error_schema = Some(error.into());
+    let words = serde_json::json!({"type": "string", "enum": ["DivisionByZero"]});
+    descriptor.definitions.written.insert("CalcError".to_owned(), words.into());
+    descriptor
 }
 
 #[test]

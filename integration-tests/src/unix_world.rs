@@ -3,12 +3,16 @@
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use farcall::transport::Transport;
 use farcall::unix::{Unix, UnixConfig};
+use farcall::{Config, Node};
 use farcall_testkit::{Options, Remote, SERVICE, World};
 use tempfile::TempDir;
+
+use crate::Process;
 
 /// Nobody but the test is in here.
 #[derive(Debug)]
@@ -36,6 +40,25 @@ impl UnixWorld {
         let folder = self.path().join(options.namespace).join(SERVICE);
         folder.join(format!("{}.sock", options.id))
     }
+
+    /// Starts a server; it may return before it can be called.
+    #[must_use = "it is killed when it is dropped"]
+    pub fn spawn(&self, options: &Options) -> Process {
+        let child = Command::new(self.server)
+            .env("FARCALL_TRANSPORT", "unix")
+            .env("FARCALL_UNIX__SOCKET_DIR", self.path())
+            .envs(options.variables())
+            .stdin(Stdio::piped())
+            .spawn();
+        Process::new(child.expect("the server's program starts"))
+    }
+
+    /// A node in this world, which waits long enough for a process to start on a busy machine.
+    pub async fn client(&self) -> Node {
+        let mut config = Config::default();
+        config.client.wait_for_server = Duration::from_secs(30);
+        Node::open_with(config, self.transport()).await.expect("the transport opens")
+    }
 }
 
 impl World for UnixWorld {
@@ -49,13 +72,7 @@ impl World for UnixWorld {
     }
 
     fn start(&self, options: &Options) -> Box<dyn Remote> {
-        let child = Command::new(self.server)
-            .env("FARCALL_TRANSPORT", "unix")
-            .env("FARCALL_UNIX__SOCKET_DIR", self.path())
-            .envs(options.variables())
-            .stdin(Stdio::piped())
-            .spawn();
-        Box::new(Process(child.expect("the server's program starts")))
+        Box::new(self.spawn(options))
     }
 
     fn garbage(&self, options: &Options) -> bool {
@@ -69,27 +86,5 @@ impl World for UnixWorld {
             stream.write_all(&frames).expect("the socket takes a kilobyte");
         }
         true
-    }
-}
-
-#[derive(Debug)]
-struct Process(Child);
-
-impl Remote for Process {
-    fn kill(&mut self) {
-        self.0.kill().expect("it is our child");
-        self.0.wait().expect("it is our child");
-    }
-
-    fn terminate(&mut self) {
-        let kill = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
-        assert!(kill.expect("`kill` is there").success());
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }

@@ -87,6 +87,7 @@ mod written;
 /// | `T` | decoded and handed over |
 /// | `&T`, `&[T]`, `&str` | decoded and lent while the method runs |
 /// | `Vec<u8>`, `&[u8]` | a byte string; bytes inside of other types are `farcall::Bytes` |
+/// | `impl Stream<Item = T>` | items as they come, while the method runs; several are numbered in their order |
 /// | `ctx: &Context`, at any place | the call's context, which does not travel and which clients do not pass |
 ///
 /// `T` is what serde can write and read, what has a JSON Schema and what borrows nothing: see `Data`
@@ -95,7 +96,47 @@ mod written;
 /// then says *anything*, and nobody can tell whether another version of it fits.
 ///
 /// A method that can fail returns `Result<T, E>`, written like that: a macro does not see through an
-/// alias, and one is refused. `E` travels too, and is `Debug` and `Display`.
+/// alias, and one is refused. `E` travels too, and is `Debug` and `Display`. A `CallError` does not
+/// travel: a method that makes calls itself has an `E` of its own with `From<CallError>`, for `?`.
+///
+/// # Streams
+///
+/// A method that returns `impl Stream<Item = T>` is polled as fast as its caller reads. It may fail
+/// before its stream, within it, or both, with one type of error: `Result<impl Stream<Item = T>, E>`,
+/// `impl Stream<Item = Result<T, E>>`, `Result<impl Stream<Item = Result<T, E>>, E>`. The stream may
+/// borrow from the service and from what is lent to the method.
+///
+/// The client's method gives a `StreamCall`, which is a `Stream` of `Result<T, X>`, and takes argument
+/// streams that are `Send + 'static`. An argument stream that the method sees ends when its caller's
+/// ends, and never for another reason; it needs no pinning if the implementation writes
+/// `impl Stream<Item = T> + Unpin`.
+///
+/// ```
+/// use farcall::prelude::*;
+///
+/// #[farcall::service]
+/// pub trait Numbers {
+///     async fn count(&self, to: u64) -> impl Stream<Item = u64>;
+///     async fn sum(&self, numbers: impl Stream<Item = i64>) -> i64;
+/// }
+///
+/// struct Counter;
+///
+/// impl Numbers for Counter {
+///     async fn count(&self, to: u64) -> impl Stream<Item = u64> {
+///         futures::stream::iter(0..to)
+///     }
+///     async fn sum(&self, mut numbers: impl Stream<Item = i64> + Unpin) -> i64 {
+///         let mut sum = 0;
+///         while let Some(number) = numbers.next().await {
+///             sum += number;
+///         }
+///         sum
+///     }
+/// }
+/// ```
+///
+/// # More of the signature
 ///
 /// A `&Context` is known by that name. A type of your own that has it is taken by value, or under
 /// another name.

@@ -58,6 +58,16 @@ impl Method {
     pub(crate) fn travelling(&self) -> impl Iterator<Item = &Param> {
         self.params.iter().filter(|param| !matches!(param.kind, ParamKind::Context))
     }
+
+    /// The parameters that travel in the call itself: those that are no streams.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &Param> {
+        self.travelling().filter(|param| !matches!(param.kind, ParamKind::Stream { .. }))
+    }
+
+    /// The parameters that are streams.
+    pub(crate) fn streams(&self) -> impl Iterator<Item = &Param> {
+        self.params.iter().filter(|param| matches!(param.kind, ParamKind::Stream { .. }))
+    }
 }
 
 /// A parameter of a method.
@@ -89,17 +99,36 @@ pub(crate) enum ParamKind {
     Bytes,
     /// `&[u8]` or `&Vec<u8>`: a byte string, lent.
     LentBytes,
+    /// `impl Stream<Item = T>`: items that come while the method runs.
+    Stream {
+        /// The `T`.
+        item: Type,
+        /// It is `Vec<u8>`: items are byte strings.
+        bytes: bool,
+    },
 }
 
 /// What a method returns.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Returns {
-    /// The type of its result, which is the `T` of `Result<T, E>`; `()` if none is written.
+    /// The type of its result, which is the `T` of `Result<T, E>`; `()` if none is written. Of a
+    /// stream, the type of an item.
     pub(crate) ty: Type,
     /// The result is a `Vec<u8>`, which travels as a byte string.
     pub(crate) bytes: bool,
     /// The `E` of `Result<T, E>`, if that is what it returns.
     pub(crate) error: Option<Type>,
+    /// What it returns is a stream, and where its error may come.
+    pub(crate) stream: Option<Fails>,
+}
+
+/// Where a method that returns a stream may fail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fails {
+    /// Before the stream: it returns `Result<impl Stream<…>, E>`.
+    pub(crate) before: bool,
+    /// In the stream: its items are `Result<T, E>`.
+    pub(crate) within: bool,
 }
 
 /// A name without the `r#` of a raw identifier.

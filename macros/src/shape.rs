@@ -1,11 +1,12 @@
 //! What a type in a signature means.
 
+use syn::punctuated::Punctuated;
 use syn::{
-    AngleBracketedGenericArguments, GenericArgument, PathArguments, PathSegment, ReturnType, Type,
-    TypeReference, parse_quote,
+    AngleBracketedGenericArguments, GenericArgument, PathArguments, PathSegment, ReturnType, Token,
+    Type, TypeParamBound, TypeReference, parse_quote,
 };
 
-use crate::model::{ParamKind, Returns};
+use crate::model::{Fails, ParamKind, Returns};
 
 /// Is this `&Context`, the server's own parameter?
 ///
@@ -22,6 +23,9 @@ pub(crate) fn is_context(ty: &Type) -> bool {
 pub(crate) fn parameter(ty: &Type) -> ParamKind {
     if is_context(ty) {
         return ParamKind::Context;
+    }
+    if let Some(item) = stream_item(ty) {
+        return ParamKind::Stream { item: item.clone(), bytes: is_bytes(item) };
     }
     let Type::Reference(reference) = peel(ty) else {
         return if is_bytes(ty) { ParamKind::Bytes } else { ParamKind::Owned };
@@ -41,12 +45,46 @@ pub(crate) fn result(output: &ReturnType) -> Returns {
         ReturnType::Default => parse_quote!(()),
         ReturnType::Type(_, ty) => (**ty).clone(),
     };
-    match result_arguments(&ty).as_deref() {
-        Some([value, error]) => {
-            Returns { bytes: is_bytes(value), error: Some((*error).clone()), ty: (*value).clone() }
-        }
-        _ => Returns { bytes: is_bytes(&ty), error: None, ty },
+    let (given, mut error) = value_and_error(&ty);
+    let Some(item) = stream_item(&given) else {
+        return Returns { bytes: is_bytes(&given), error, stream: None, ty: given };
+    };
+    let before = error.is_some();
+    let (ty, within) = value_and_error(item);
+    let fails = Fails { before, within: within.is_some() };
+    error = error.or(within);
+    Returns { bytes: is_bytes(&ty), error, stream: Some(fails), ty }
+}
+
+/// `T` and `E` of `Result<T, E>`; the type itself if it is none.
+fn value_and_error(ty: &Type) -> (Type, Option<Type>) {
+    match result_arguments(ty).as_deref() {
+        Some([value, error]) => ((*value).clone(), Some((*error).clone())),
+        _ => (ty.clone(), None),
     }
+}
+
+/// The `T` of `impl Stream<Item = T>`, if that is what it is.
+pub(crate) fn stream_item(ty: &Type) -> Option<&Type> {
+    let Type::ImplTrait(anonymous) = peel(ty) else { return None };
+    let PathArguments::AngleBracketed(arguments) = &stream_bound(&anonymous.bounds)?.arguments
+    else {
+        return None;
+    };
+    arguments.args.iter().find_map(|argument| match argument {
+        GenericArgument::AssocType(item) if item.ident == "Item" => Some(&item.ty),
+        _ => None,
+    })
+}
+
+/// The bound that says `Stream`, by whatever path.
+pub(crate) fn stream_bound(bounds: &Punctuated<TypeParamBound, Token![+]>) -> Option<&PathSegment> {
+    bounds.iter().find_map(|bound| match bound {
+        TypeParamBound::Trait(bound) => {
+            bound.path.segments.last().filter(|last| last.ident == "Stream")
+        }
+        _ => None,
+    })
 }
 
 /// The types between the brackets of `Result<…>`, if this is one.
@@ -102,7 +140,8 @@ mod tests {
 
     #[test]
     fn parameters_are_told_apart_by_how_they_are_written() {
-        let cases: [(Type, ParamKind); 15] = [
+        let numbers = || ParamKind::Stream { item: parse_quote!(i64), bytes: false };
+        let cases: [(Type, ParamKind); 18] = [
             (parse_quote!(i64), ParamKind::Owned),
             (parse_quote!(String), ParamKind::Owned),
             (parse_quote!(Vec<u16>), ParamKind::Owned),
@@ -118,6 +157,12 @@ mod tests {
             (parse_quote!(&Vec<u8>), ParamKind::LentBytes),
             (parse_quote!(&Context), ParamKind::Context),
             (parse_quote!(&farcall::Context), ParamKind::Context),
+            (parse_quote!(impl Stream<Item = i64>), numbers()),
+            (parse_quote!(impl futures::Stream<Item = i64> + Unpin), numbers()),
+            (
+                parse_quote!(impl Stream<Item = Vec<u8>>),
+                ParamKind::Stream { item: parse_quote!(Vec<u8>), bytes: true },
+            ),
         ];
         for (ty, expected) in cases {
             assert_eq!(parameter(&ty), expected, "{ty:?}");
@@ -126,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_result_may_have_an_error_beside_it() {
-        let returns = |ty, bytes, error| Returns { ty, bytes, error };
+        let returns = |ty, bytes, error| Returns { ty, bytes, error, stream: None };
         let cases: [(ReturnType, Returns); 6] = [
             (parse_quote!(), returns(parse_quote!(()), false, None)),
             (parse_quote!(-> i64), returns(parse_quote!(i64), false, None)),
@@ -145,6 +190,22 @@ mod tests {
             ),
         ];
         for (output, expected) in cases {
+            assert_eq!(result(&output), expected, "{output:?}");
+        }
+    }
+
+    #[test]
+    fn a_stream_may_fail_before_it_begins_and_within() {
+        let cases: [(ReturnType, bool, bool); 4] = [
+            (parse_quote!(-> impl Stream<Item = i64>), false, false),
+            (parse_quote!(-> impl Stream<Item = Result<i64, E>>), false, true),
+            (parse_quote!(-> Result<impl Stream<Item = i64>, E>), true, false),
+            (parse_quote!(-> Result<impl Stream<Item = Result<i64, E>>, E>), true, true),
+        ];
+        for (output, before, within) in cases {
+            let error = (before || within).then(|| parse_quote!(E));
+            let stream = Some(Fails { before, within });
+            let expected = Returns { ty: parse_quote!(i64), bytes: false, error, stream };
             assert_eq!(result(&output), expected, "{output:?}");
         }
     }

@@ -7,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 use crate::steps::{cargo, root, step};
 
 /// Examples that end by themselves.
-const ALONE: &[&str] = &["quickstart", "observability", "interceptors"];
+const ALONE: &[&str] =
+    &["quickstart", "streams", "call_back", "rolling_restart", "observability", "interceptors"];
 
 /// Examples that are run together: a server, and a client of it.
 const PAIRS: &[(&str, &str)] = &[("calc_server", "calc_client")];

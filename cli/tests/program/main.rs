@@ -6,4 +6,6 @@ mod pinging;
 mod program;
 mod server;
 mod servers;
+mod stream_service;
+mod streams;
 mod usage;

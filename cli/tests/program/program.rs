@@ -1,8 +1,9 @@
 //! The program, in a folder of its own.
 
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -68,6 +69,21 @@ impl Program {
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
+    /// Starts it with a pipe for its standard input.
+    pub(crate) fn start_with_input(&self, arguments: &[&str]) -> (Child, ChildStdin) {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let input = child.stdin.take().unwrap();
+        (child, input)
+    }
+
+    /// Runs it with this text for its standard input.
+    pub(crate) fn run_with(&self, arguments: &[&str], text: &str) -> Outcome {
+        self.write("input", text);
+        self.run_from(arguments, "input")
+    }
+
     /// Runs it with an open file for its standard output.
     pub(crate) fn run_into(&self, arguments: &[&str], stdout: impl Into<Stdio>) -> Outcome {
         let child = self.command(arguments).stdout(stdout).stderr(Stdio::piped()).spawn().unwrap();
@@ -114,6 +130,11 @@ impl Outcome {
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.answers).unwrap()
     }
+}
+
+/// The lines of a program's standard output, as they come.
+pub(crate) fn lines(child: &mut Child) -> impl Iterator<Item = String> + use<> {
+    BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap)
 }
 
 #[track_caller]

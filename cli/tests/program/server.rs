@@ -11,8 +11,11 @@ use std::time::Duration;
 use farcall::Config;
 use farcall::config::{Layers, Resolved};
 use farcall::prelude::*;
+use farcall::service::IntoService;
 use futures::executor::block_on;
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::stream_service::{LineServer, Straight, streams};
 
 /// As in `examples/calc_server.rs`, and a method that does not end.
 #[farcall::service]
@@ -59,14 +62,18 @@ impl fmt::Display for CalcError {
     }
 }
 
-/// Says when `sleep` and `never` have begun, and when they were dropped.
-struct Calculator {
+/// Says when handlers have begun, and when they were dropped.
+#[derive(Clone)]
+pub(crate) struct Signs {
     started: Sender<()>,
     ended: Sender<()>,
 }
 
-impl Calculator {
-    fn begin(&self) -> Guard {
+/// Tells of `sleep` and `never`.
+struct Calculator(Signs);
+
+impl Signs {
+    pub(crate) fn begin(&self) -> Guard {
         // Not every test listens.
         let _ = self.started.send(());
         Guard(self.ended.clone())
@@ -83,7 +90,7 @@ impl Calc for Calculator {
     }
 
     async fn sleep(&self, ms: u64) -> u64 {
-        let _guard = self.begin();
+        let _guard = self.0.begin();
         tokio::time::sleep(Duration::from_millis(ms)).await;
         ms
     }
@@ -101,7 +108,7 @@ impl Calc for Calculator {
     }
 
     async fn never(&self) {
-        let _guard = self.begin();
+        let _guard = self.0.begin();
         std::future::pending::<()>().await;
     }
 
@@ -113,7 +120,7 @@ impl Calc for Calculator {
     }
 }
 
-/// A server of `calc`, until it is dropped.
+/// A server, until it is dropped.
 pub(crate) struct Server {
     node: Node,
     started: Receiver<()>,
@@ -121,7 +128,7 @@ pub(crate) struct Server {
 }
 
 /// Says when a handler's future is dropped.
-struct Guard(Sender<()>);
+pub(crate) struct Guard(Sender<()>);
 
 impl Drop for Guard {
     fn drop(&mut self) {
@@ -130,22 +137,40 @@ impl Drop for Guard {
 }
 
 impl Server {
-    /// Serves in a folder of sockets, with more settings, as variables are named.
+    /// Serves `calc` in a folder of sockets, with more settings, as variables are named.
     pub(crate) fn start(sockets: &Path, settings: &[(&str, &str)]) -> Server {
+        Server::serving(sockets, settings, |signs| CalcServer::new(Calculator(signs)))
+    }
+
+    /// Serves [`streams`](stream_service::streams).
+    pub(crate) fn start_streams(sockets: &Path) -> Server {
+        Server::serving(sockets, &[], streams)
+    }
+
+    /// Serves [`line`](stream_service::Line).
+    pub(crate) fn start_line(sockets: &Path) -> Server {
+        Server::serving(sockets, &[], |_| LineServer::new(Straight))
+    }
+
+    fn serving<S: IntoService>(
+        sockets: &Path,
+        settings: &[(&str, &str)],
+        service: impl FnOnce(Signs) -> S,
+    ) -> Server {
         let (send_started, started) = channel();
         let (send_ended, ended) = channel();
-        let calculator = Calculator { started: send_started, ended: send_ended };
+        let signs = Signs { started: send_started, ended: send_ended };
         let node = open(sockets, settings);
-        block_on(node.serve(CalcServer::new(calculator))).unwrap();
+        block_on(node.serve(service(signs))).unwrap();
         Server { node, started, ended }
     }
 
-    /// Waits until `sleep` or `never` has begun.
+    /// Waits until a handler has begun that says so.
     pub(crate) fn wait_started(&self) {
         self.started.recv_timeout(PATIENCE).unwrap();
     }
 
-    /// Waits until `never` was cancelled.
+    /// Waits until such a handler was dropped.
     pub(crate) fn wait_cancelled(&self) {
         self.ended.recv_timeout(PATIENCE).unwrap();
     }
@@ -175,11 +200,22 @@ pub(crate) struct ServerProcess {
 }
 
 impl ServerProcess {
+    /// Serves `calc`.
     pub(crate) fn start(sockets: &Path) -> ServerProcess {
+        ServerProcess::serving(sockets, "calc")
+    }
+
+    /// Serves [`streams`](stream_service::streams).
+    pub(crate) fn start_streams(sockets: &Path) -> ServerProcess {
+        ServerProcess::serving(sockets, "streams")
+    }
+
+    fn serving(sockets: &Path, service: &str) -> ServerProcess {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
             .args(["--exact", "server::a_server_ends_with_whoever_started_it"])
-            .env(SERVE_IN, sockets);
+            .env(SERVE_IN, sockets)
+            .env(SERVE, service);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -192,7 +228,7 @@ impl ServerProcess {
         ServerProcess { child, started }
     }
 
-    /// Waits until `sleep` or `never` has begun.
+    /// Waits until a handler has begun that says so.
     pub(crate) fn wait_started(&self) {
         self.started.recv_timeout(PATIENCE).unwrap();
     }
@@ -219,6 +255,7 @@ impl Drop for ServerProcess {
 const PATIENCE: Duration = Duration::from_secs(20);
 
 const SERVE_IN: &str = "SERVE_IN";
+const SERVE: &str = "SERVE";
 
 /// The line by which a server's process says that a method has begun.
 const STARTED: &str = "started";
@@ -233,7 +270,11 @@ fn a_server_ends_with_whoever_started_it() {
         assert!(process.child.wait().unwrap().success());
         return;
     };
-    let server = Server::start(Path::new(&sockets), &[]);
+    let sockets = Path::new(&sockets);
+    let server = match std::env::var(SERVE).as_deref() {
+        Ok("streams") => Server::start_streams(sockets),
+        _ => Server::start(sockets, &[]),
+    };
     thread::spawn(|| {
         // Ends with whoever started it.
         let _ = io::copy(&mut io::stdin(), &mut io::sink());

@@ -1,5 +1,7 @@
 //! `farcall list` and `farcall call`, with servers and without.
 
+use std::io::Write;
+
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::program::{Outcome, Program, has};
@@ -171,6 +173,29 @@ fn ctrl_c_cancels_the_call() {
     let pid = Pid::from_child(&caller);
     kill_process(pid, Signal::INT).unwrap();
     assert_eq!(caller.wait().unwrap().code(), Some(130));
+    server.wait_cancelled();
+}
+
+#[test]
+fn ctrl_c_ends_a_call_that_waits_for_its_argument() {
+    let program = Program::new("");
+    let _server = Server::start(&program.sockets(), &[]);
+    let (call, mut input) = program.start_with_input(&["call", "calc", "echo", "@-"]);
+    // More than a pipe holds: once it is written, the program reads, and waits for the end.
+    input.write_all(&[b'x'; 1 << 20]).unwrap();
+    kill_process(Pid::from_child(&call), Signal::INT).unwrap();
+    Outcome::of_child(call).failure(130);
+    drop(input);
+}
+
+#[test]
+fn sigterm_cancels_the_call() {
+    let program = Program::new("");
+    let server = Server::start(&program.sockets(), &[]);
+    let caller = program.start(&["call", "calc", "never"]);
+    server.wait_started();
+    kill_process(Pid::from_child(&caller), Signal::TERM).unwrap();
+    Outcome::of_child(caller).failure(143);
     server.wait_cancelled();
 }
 

@@ -18,7 +18,7 @@ use crate::params::encode_dynamic;
 use crate::queue::Batches;
 use crate::transport::{Address, LinkError, Outbound, PeerId, Watch};
 use crate::value;
-use crate::wire::{CallId, Failure, Frame, Headers, Hello, Reason, StreamId};
+use crate::wire::{CallId, Failure, Frame, Headers, Hello, Reason};
 
 /// Sees calls through: one per node.
 pub(crate) struct ClientActor {
@@ -73,6 +73,9 @@ struct Described(Question, Reply);
 
 /// How long a server may take to say what it offers, during which calls wait for it.
 const DESCRIBE: Duration = Duration::from_secs(2);
+
+/// What a server offers, encoded, takes dozens of kilobytes if there is much of it.
+const MAX_DESCRIPTION: usize = 1 << 20;
 
 /// Asks what was counted.
 #[derive(Debug, Message)]
@@ -245,15 +248,10 @@ impl StreamHandler<Vec<Submission>> for ClientActor {
                 Submission::Call(id, call) => self.pending.submit(id, call, now),
                 Submission::Cancel(id) => self.pending.cancel(id, now),
                 Submission::Item(id, stream, value) => {
-                    self.pending.send_stream(id, Frame::Item { id, stream, value });
+                    self.pending.send_item(id, stream, value, now);
                 }
-                Submission::End(id, stream) => {
-                    self.pending.send_stream(id, Frame::End { id, stream, failure: None });
-                }
-                Submission::Credit(id, bytes) => {
-                    let stream = StreamId::RESULT;
-                    self.pending.send_stream(id, Frame::Credit { id, stream, bytes });
-                }
+                Submission::End(id, stream) => self.pending.send_end(id, stream),
+                Submission::Credit(id, bytes) => self.pending.read(id, bytes),
             }
         }
         self.settle(ctx);
@@ -307,6 +305,13 @@ impl Handler<Described> for ClientActor {
 
     fn handle(&mut self, Described(question, reply): Described, ctx: &mut Context<Self>) {
         let answer = reply.and_then(|bytes| {
+            if bytes.len() > MAX_DESCRIPTION {
+                let message = format!(
+                    "it takes {} bytes to say, the limit is {MAX_DESCRIPTION}",
+                    bytes.len()
+                );
+                return Err(Failure::new(Reason::ResultTooLarge, message));
+            }
             value::decode(&bytes)
                 .map_err(|error| Failure::new(Reason::WrongResult, error.to_string()))
         });

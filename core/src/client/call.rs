@@ -154,7 +154,8 @@ impl<T, X: Ending> Call<T, X> {
         self.upload(Upload::new(stream, |item| value::encode(item).map(Bytes::from)))
     }
 
-    pub(crate) fn upload(mut self, upload: Upload) -> Self {
+    /// As typed clients send an argument stream.
+    pub fn upload(mut self, upload: Upload) -> Self {
         if let State::Built(_, uploads) = &mut self.state {
             uploads.push(upload);
         }

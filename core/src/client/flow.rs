@@ -46,7 +46,7 @@ impl Flow {
     ) -> Result<(Self, Option<Box<Watch>>), Failure> {
         let (sender, arrivals) = queue();
         let streams = Streams { arguments: uploads.count(), credit: window };
-        let (id, watch) = request.submit(about, false, streams, ReplyTo::Flow(sender))?;
+        let (id, watch) = request.submit(about, false, streams, ReplyTo::Flow(sender.into()))?;
         let flow = Flow {
             id,
             submissions: about.submissions().clone(),

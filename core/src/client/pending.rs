@@ -1,9 +1,13 @@
 //! Every call of this node that has no outcome yet: pure decisions, driven by the client actor.
 
+mod streams;
+
 use std::time::Instant;
 
 use bytes::Bytes;
 use compact_str::CompactString;
+
+use streams::Accounts;
 
 use super::budget::RetryBudget;
 use super::compatibility::{Compatibility, Judgement, Question, refusal};
@@ -15,11 +19,10 @@ use crate::deadlines::{Deadlines, LONGEST};
 use crate::event::Event;
 use crate::peer::PeerAddress;
 use crate::service::Descriptor;
-use crate::stream::{Allowance, cost};
 use crate::table::Table;
 use crate::transport::{Address, Outbound, PeerId, Watch};
 use crate::wire::{
-    Announcement, CallFrame, CallId, CallOptions, Failure, Frame, NodeId, Reason, StreamId,
+    Announcement, CallFrame, CallId, CallOptions, Failure, Frame, NodeId, Reason, ReasonClass,
 };
 
 /// An idempotent call is started again at most this often.
@@ -99,10 +102,9 @@ struct Call {
     bounced: bool,
     /// A full server has refused it once.
     refused: bool,
-    /// Items of its streams were sent or have come: it cannot begin anew elsewhere.
-    moved: bool,
-    /// What may still come of its results, if they are a stream.
-    results: Allowance,
+    streams: Option<Box<Accounts>>,
+    /// Until when it waits for a server: from when it first had to.
+    waits_until: Option<Instant>,
     deadline: Instant,
 }
 
@@ -145,8 +147,23 @@ impl Call {
         }
     }
 
+    /// Whether something of its streams has moved, so that it cannot begin anew elsewhere.
+    fn moved(&self) -> bool {
+        self.streams.as_ref().is_some_and(|streams| streams.moved)
+    }
+
     fn end(self, reply: Reply) {
-        self.new.reply.end(reply);
+        let not_started = |failure: &Failure| {
+            matches!(failure.reason.class(), ReasonClass::NotSent | ReasonClass::Refused)
+        };
+        self.new.reply.end(match reply {
+            // What becomes of a later try does not undo that it was started once.
+            Err(failure) if self.retries > 0 && not_started(&failure) => Err(Failure::new(
+                Reason::ServerLost,
+                format!("its server was lost during the call, and then: {}", failure.message),
+            )),
+            reply => reply,
+        });
     }
 
     fn fail(self, reason: Reason, message: impl Into<String>) {
@@ -189,13 +206,22 @@ impl Pending {
         };
         let own = now + new.timeout.min(LONGEST);
         let deadline = new.inherited.map_or(own, |inherited| inherited.min(own));
-        let results = Allowance::new(new.streams.credit);
-        let place = Place::Queued;
-        let (retries, bounced, refused, moved) = (0, false, false, false);
-        let call =
-            Call { new, service, place, retries, bounced, refused, moved, results, deadline };
+        let streams = Accounts::of(new.streams);
+        let call = Call {
+            new,
+            service,
+            place: Place::Queued,
+            retries: 0,
+            bounced: false,
+            refused: false,
+            streams,
+            waits_until: None,
+            deadline,
+        };
         let (calls, bytes) = (self.calls.len(), self.bytes + call.new.params.len());
-        if calls >= self.bounds.calls || bytes > self.bounds.bytes {
+        // Questions to farcall itself are few, and calls may wait for their answers.
+        let is_question = matches!(call.new.target, Target::Core(_));
+        if !is_question && (calls >= self.bounds.calls || bytes > self.bounds.bytes) {
             return call.fail(
                 Reason::Overloaded,
                 format!(
@@ -318,7 +344,9 @@ impl Pending {
     fn park(&mut self, id: CallId, mut call: Call, service: ServiceIndex, now: Instant) {
         let calls = &self.calls;
         self.routes.wait(service, id, calls.len(), |id| calls.get(id).is_some());
-        call.place = Place::Waiting(call.deadline.min(now + call.new.wait_for_server.min(LONGEST)));
+        let wait = now + call.new.wait_for_server.min(LONGEST);
+        let until = *call.waits_until.get_or_insert(wait);
+        call.place = Place::Waiting(call.deadline.min(until));
         self.keep(id, call);
     }
 
@@ -407,84 +435,6 @@ impl Pending {
         }
     }
 
-    /// The results have ended.
-    pub(crate) fn ended(
-        &mut self,
-        from: PeerId,
-        id: CallId,
-        failure: Option<Failure>,
-        now: Instant,
-    ) {
-        if let Some(failure) = failure {
-            return self.failed(from, id, failure, now);
-        }
-        if let Some(call) = self.take(id, from) {
-            self.forget(&call);
-            let service = call.service;
-            if call.new.streams.credit > 0 {
-                call.end(Ok(Bytes::new()));
-            } else {
-                call.fail(Reason::WrongResult, "a stream ended where one value was asked for");
-            }
-            self.resume(service, now);
-        }
-    }
-
-    /// The call, if this peer has it.
-    fn call_of(&mut self, from: PeerId, id: CallId) -> Option<&mut Call> {
-        match self.calls.get_mut(id) {
-            Some(call) if call.place == Place::With(from) => Some(call),
-            Some(_) => {
-                self.counters.stray_frames += 1;
-                None
-            }
-            None => {
-                self.counters.late_answers += 1;
-                None
-            }
-        }
-    }
-
-    /// An item of the results has come.
-    pub(crate) fn item(&mut self, from: PeerId, id: CallId, value: Bytes) {
-        self.started(from, id);
-        let Some(call) = self.call_of(from, id) else { return };
-        if call.results.spend(cost(&value)) {
-            call.moved = true;
-            call.new.reply.tell(Arrival::Item(value));
-        } else {
-            let reason = format!("it sent more of the results of {id} than it might");
-            self.out.push(Outbound::Disconnect { peer: from, reason });
-        }
-    }
-
-    /// The callee is ready for this much of an argument stream.
-    pub(crate) fn granted(&mut self, from: PeerId, id: CallId, stream: StreamId, bytes: u64) {
-        if let Some(call) = self.call_of(from, id) {
-            call.new.reply.tell(Arrival::Credit(stream, bytes));
-        }
-    }
-
-    /// The callee wants no more of an argument stream.
-    pub(crate) fn stopped(&mut self, from: PeerId, id: CallId, stream: StreamId) {
-        if let Some(call) = self.call_of(from, id) {
-            call.new.reply.tell(Arrival::Stop(stream));
-        }
-    }
-
-    /// The caller sends something of its streams to whoever has the call.
-    pub(crate) fn send_stream(&mut self, id: CallId, frame: Frame) {
-        // It may have ended meanwhile.
-        let Some(call) = self.calls.get_mut(id) else { return };
-        let Place::With(peer) = call.place else { return };
-        match &frame {
-            Frame::Credit { bytes, .. } => call.results.grant(*bytes),
-            _ => call.moved = true,
-        }
-        let to = Address::Peer(peer);
-        self.out.push(Outbound::Frame { to, frame, confirm: false, settles: None });
-    }
-
     /// A failure has come.
     pub(crate) fn failed(&mut self, from: PeerId, id: CallId, failure: Failure, now: Instant) {
         let Some(mut call) = self.take(id, from) else { return };
@@ -493,7 +443,7 @@ impl Pending {
             // is, so that servers which are all full get a tenth more calls by it at most.
             (Reason::Busy, Some(service))
                 if !call.refused
-                    && !call.moved
+                    && !call.moved()
                     && !self.bounds.shared_queue
                     && now < call.deadline
                     && self.routes.has_ready_besides(service, from)
@@ -505,9 +455,10 @@ impl Pending {
                 self.resume(Some(service), now);
             }
             // It was not started, and others may take it: the caller need not know.
-            (Reason::Draining, Some(service)) => {
+            (Reason::Draining, Some(service)) if !call.moved() => {
                 self.release(&call);
                 self.routes.draining(service, from);
+                call.waits_until = None;
                 self.place(id, call, Some(from), now);
             }
             (_, service) => {
@@ -537,20 +488,11 @@ impl Pending {
     }
 
     /// A server has taken a call that any could have taken.
-    pub(crate) fn started(&mut self, from: PeerId, id: CallId) {
+    fn taken_by(&mut self, from: PeerId, id: CallId) {
         if let Some(call) = self.calls.get_mut(id)
             && call.place == Place::Queued
         {
             call.place = Place::With(from);
-        }
-    }
-
-    /// A server has begun a call, and is ready for this much of each of its argument streams.
-    pub(crate) fn begun(&mut self, from: PeerId, id: CallId, credit: u64) {
-        self.started(from, id);
-        let Some(call) = self.call_of(from, id) else { return };
-        for stream in 1..=call.new.streams.arguments {
-            call.new.reply.tell(Arrival::Credit(StreamId(stream), credit));
         }
     }
 
@@ -610,7 +552,7 @@ impl Pending {
         now: Instant,
     ) {
         if call.new.idempotent
-            && !call.moved
+            && !call.moved()
             && call.service.is_some()
             && call.retries < MAX_RETRIES
             && now < call.deadline
@@ -618,6 +560,7 @@ impl Pending {
         {
             self.release(&call);
             call.retries += 1;
+            call.waits_until = None;
             self.counters.retries += 1;
             let avoid = if let Place::With(peer) = call.place { Some(peer) } else { None };
             return self.place(id, call, avoid, now);
@@ -665,10 +608,13 @@ impl Pending {
             })
             .collect();
         self.routes.peer_down(peer, reason, &mut self.events);
-        for (id, call, server) in had {
-            match (clean, call.service) {
+        for (id, mut call, server) in had {
+            match (clean && !call.moved(), call.service) {
                 // It was not started: others take it, and the caller need not know.
-                (true, Some(_)) => self.place(id, call, None, now),
+                (true, Some(_)) => {
+                    call.waits_until = None;
+                    self.place(id, call, None, now);
+                }
                 (true, None) => {
                     self.forget(&call);
                     call.fail(Reason::PeerGone, format!("{peer} has left: {reason}"));
@@ -714,11 +660,6 @@ impl Pending {
             self.forget(&call);
             self.tell_cancelled(id, &call);
             match call.place {
-                // It was started once: that no other server came does not undo that.
-                Place::Waiting(_) if call.retries > 0 => {
-                    let message = "its server was lost during the call, and no other came in time";
-                    call.fail(Reason::ServerLost, message);
-                }
                 Place::Waiting(_) => {
                     let service = call.new.service.clone();
                     let waited = call.new.wait_for_server;
@@ -752,10 +693,8 @@ impl Pending {
     pub(crate) fn close(&mut self) {
         for call in self.calls.drain() {
             match call.place {
-                Place::Waiting(_) if call.retries == 0 => {
-                    call.fail(Reason::Closed, "the node was closed");
-                }
-                Place::Waiting(_) | Place::With(_) | Place::Queued => {
+                Place::Waiting(_) => call.fail(Reason::Closed, "the node was closed"),
+                Place::With(_) | Place::Queued => {
                     call.fail(Reason::ServerLost, "the node was closed during the call");
                 }
             }
@@ -770,412 +709,4 @@ impl Pending {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use tokio::sync::oneshot;
-
-    use super::super::ReplyTo;
-    use super::super::routes::tests::announcement;
-    use super::*;
-    use crate::wire::ServerState;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    /// A table, a clock that stands still until it is moved, and what the test waits for.
-    struct Table {
-        pending: Pending,
-        now: Instant,
-        next: u64,
-    }
-
-    type Outcome = oneshot::Receiver<Reply>;
-
-    impl Table {
-        fn new() -> Self {
-            let bounds = Bounds { calls: 8, bytes: 1000, shared_queue: false };
-            Table { pending: Pending::new(bounds, false), now: Instant::now(), next: 0 }
-        }
-
-        fn with_servers(peers: &[u64]) -> Self {
-            let mut table = Table::new();
-            for peer in peers {
-                table.up(*peer);
-            }
-            table
-        }
-
-        fn up(&mut self, peer: u64) {
-            self.pending.routes.service(&"calc".into());
-            self.pending.peer_up(PeerId(peer), NodeId(uuid::Uuid::from_u128(peer.into())), 500);
-            let server = announcement("calc", &format!("s{peer}"), ServerState::Ready);
-            self.pending.announced(PeerId(peer), server, self.now);
-        }
-
-        fn call(&mut self, change: impl FnOnce(&mut NewCall)) -> (CallId, Outcome) {
-            let (reply, outcome) = oneshot::channel();
-            let mut new = NewCall {
-                target: Target::Service,
-                service: "calc".into(),
-                method: "add".into(),
-                params: bytes::Bytes::from_static(&[0x80]),
-                headers: Vec::new(),
-                one_way: false,
-                idempotent: false,
-                timeout: 10 * SECOND,
-                inherited: None,
-                wait_for_server: SECOND,
-                expects: None,
-                streams: Streams::default(),
-                reply: ReplyTo::Once(reply),
-            };
-            change(&mut new);
-            self.next += 1;
-            let id = CallId(self.next);
-            self.pending.submit(id, Box::new(new), self.now);
-            (id, outcome)
-        }
-
-        fn plain(&mut self) -> (CallId, Outcome) {
-            self.call(|_| {})
-        }
-
-        /// The frames that go out, and to whom.
-        fn sent(&mut self) -> Vec<(u64, Frame)> {
-            let out = self.pending.out.drain(..);
-            out.filter_map(|outbound| match outbound {
-                Outbound::Frame { to: Address::Peer(peer), frame, .. } => Some((peer.0, frame)),
-                _ => None,
-            })
-            .collect()
-        }
-
-        fn sent_to(&mut self) -> Vec<u64> {
-            self.sent().into_iter().map(|(peer, _)| peer).collect()
-        }
-
-        fn answer(&mut self, peer: u64, id: CallId) {
-            self.pending.answered(PeerId(peer), id, bytes::Bytes::from_static(&[3]), self.now);
-        }
-
-        fn pass(&mut self, time: Duration) {
-            self.now += time;
-            self.pending.expire(self.now);
-        }
-
-        fn down(&mut self, peer: u64, clean: bool) {
-            self.pending.peer_down(PeerId(peer), "it died", clean, self.now);
-        }
-    }
-
-    fn to(peer: u64) -> Address {
-        Address::Peer(PeerId(peer))
-    }
-
-    fn reason(outcome: &mut Outcome) -> Option<Reason> {
-        outcome.try_recv().ok().map(|reply| reply.expect_err("it failed").reason)
-    }
-
-    #[test]
-    fn an_answer_ends_its_call_and_leaves_nothing() {
-        let mut table = Table::with_servers(&[1]);
-        let (id, mut outcome) = table.plain();
-        assert_eq!(table.sent_to(), [1]);
-        table.answer(1, id);
-        assert!(outcome.try_recv().unwrap().is_ok());
-        assert!(table.pending.is_empty());
-        table.answer(1, id);
-        assert_eq!(table.pending.counters.late_answers, 1);
-    }
-
-    #[test]
-    fn an_answer_of_another_peer_is_not_taken() {
-        let mut table = Table::with_servers(&[1, 2]);
-        let (id, mut outcome) = table.plain();
-        table.answer(2, id);
-        assert!(outcome.try_recv().is_err());
-        assert_eq!(table.pending.counters.stray_frames, 1);
-        table.answer(1, id);
-        assert!(outcome.try_recv().unwrap().is_ok());
-    }
-
-    #[test]
-    fn a_call_waits_for_a_server_and_goes_when_one_comes() {
-        let mut table = Table::new();
-        let (_, mut outcome) = table.plain();
-        assert!(matches!(&table.pending.out[..], [Outbound::Watch(Watch::Service(_))]));
-        assert!(table.sent().is_empty());
-        table.up(1);
-        assert_eq!(table.sent_to(), [1]);
-        table.pass(2 * SECOND);
-        assert_eq!(reason(&mut outcome), None, "the wait was for the server only");
-        table.pass(10 * SECOND);
-        assert_eq!(reason(&mut outcome), Some(Reason::DeadlineExceeded));
-    }
-
-    #[test]
-    fn waiting_ends_by_its_own_time_or_the_deadline() {
-        let mut table = Table::new();
-        let (_, mut patient) = table.plain();
-        let (_, mut hurried) = table.call(|new| new.timeout = SECOND / 2);
-        table.pass(SECOND / 2);
-        assert_eq!(reason(&mut hurried), Some(Reason::DeadlineBeforeSending));
-        table.pass(SECOND / 2);
-        assert_eq!(reason(&mut patient), Some(Reason::NoServer));
-        table.up(1);
-        assert!(table.sent().is_empty(), "nothing of them is left to run");
-        assert!(table.pending.is_empty());
-    }
-
-    #[test]
-    fn cancelling_tells_the_server_that_has_the_call() {
-        let mut table = Table::with_servers(&[1]);
-        let (id, _outcome) = table.plain();
-        table.sent();
-        table.pending.cancel(id, table.now);
-        assert_eq!(table.sent(), [(1, Frame::Cancel { id })]);
-        table.pending.cancel(id, table.now);
-        assert!(table.sent().is_empty());
-        assert!(table.pending.is_empty());
-    }
-
-    #[test]
-    fn a_lost_server_ends_plain_calls_and_moves_idempotent_ones() {
-        let mut table = Table::with_servers(&[1]);
-        let (_, mut plain) = table.plain();
-        let (id, mut again) = table.call(|new| new.idempotent = true);
-        table.sent();
-        table.down(1, false);
-        assert_eq!(reason(&mut plain), Some(Reason::ServerLost));
-        table.up(2);
-        let sent = table.sent();
-        let (2, Frame::Call(call)) = &sent[0] else { panic!("{sent:?}") };
-        assert_eq!((call.id, call.options.as_ref().unwrap().attempt), (id, 1));
-        table.answer(2, id);
-        assert!(again.try_recv().unwrap().is_ok());
-    }
-
-    #[test]
-    fn an_idempotent_call_that_no_other_server_takes_may_have_run() {
-        let mut table = Table::with_servers(&[1]);
-        let (_, mut outcome) = table.call(|new| new.idempotent = true);
-        table.down(1, false);
-        assert_eq!(reason(&mut outcome), None);
-        table.now += 2 * SECOND;
-        table.pending.expire(table.now);
-        assert_eq!(reason(&mut outcome), Some(Reason::ServerLost));
-        assert!(table.pending.is_empty());
-    }
-
-    #[test]
-    fn an_idempotent_call_is_started_three_times_at_most() {
-        let mut table = Table::with_servers(&[1, 2, 3, 4]);
-        let (_, mut outcome) = table.call(|new| new.idempotent = true);
-        for _ in 0..3 {
-            assert_eq!(reason(&mut outcome), None);
-            let to = table.sent_to();
-            table.down(to[0], false);
-        }
-        assert_eq!(reason(&mut outcome), Some(Reason::ServerLost));
-        assert_eq!(table.pending.counters.retries, 2);
-    }
-
-    #[test]
-    fn what_a_leaving_server_has_not_started_goes_elsewhere() {
-        let mut table = Table::with_servers(&[1]);
-        let (id, mut outcome) = table.plain();
-        table.sent();
-        table.up(2);
-        table.down(1, true);
-        assert_eq!(table.sent_to(), [2]);
-        table.answer(2, id);
-        assert!(outcome.try_recv().unwrap().is_ok());
-    }
-
-    #[test]
-    fn a_draining_server_gets_no_more_and_its_refusals_go_elsewhere() {
-        let mut table = Table::with_servers(&[1, 2]);
-        let (id, _outcome) = table.plain();
-        assert_eq!(table.sent_to(), [1]);
-        let draining = Failure::new(Reason::Draining, "about to stop");
-        table.pending.failed(PeerId(1), id, draining, table.now);
-        let _more = [table.plain(), table.plain()];
-        assert_eq!(table.sent_to(), [2, 2, 2]);
-    }
-
-    fn busy(table: &mut Table, peer: u64, id: CallId) {
-        let mut busy = Failure::new(Reason::Busy, "as many as may");
-        busy.retry_after = Some(SECOND);
-        table.pending.failed(PeerId(peer), id, busy, table.now);
-    }
-
-    #[test]
-    fn what_a_full_server_refuses_is_tried_at_one_other() {
-        let mut table = Table::with_servers(&[1, 2, 3]);
-        let (id, mut outcome) = table.plain();
-        assert_eq!(table.sent_to(), [1]);
-        busy(&mut table, 1, id);
-        let sent = table.sent();
-        let [(2, Frame::Call(again))] = &sent[..] else { panic!("{sent:?}") };
-        assert_eq!((again.id, &again.options), (id, &None), "the first attempt has not begun");
-        busy(&mut table, 2, id);
-        let failure = outcome.try_recv().unwrap().unwrap_err();
-        assert_eq!((failure.reason, failure.retry_after), (Reason::Busy, Some(SECOND)));
-        assert!(table.sent().is_empty() && table.pending.is_empty());
-    }
-
-    #[test]
-    fn what_the_only_server_refuses_is_the_callers() {
-        let mut table = Table::with_servers(&[1]);
-        let (id, mut outcome) = table.plain();
-        table.sent();
-        busy(&mut table, 1, id);
-        assert_eq!(reason(&mut outcome), Some(Reason::Busy));
-        assert!(table.sent().is_empty());
-    }
-
-    #[test]
-    fn trying_again_stays_within_the_budget() {
-        let mut table = Table::with_servers(&[1, 2]);
-        let mut again = 0;
-        for _ in 0..1000 {
-            let (id, mut outcome) = table.call(|new| new.idempotent = true);
-            let first = table.sent_to()[0];
-            busy(&mut table, first, id);
-            if let [other] = table.sent_to()[..] {
-                again += 1;
-                busy(&mut table, other, id);
-            }
-            assert_eq!(reason(&mut outcome), Some(Reason::Busy));
-        }
-        assert_eq!(again, 110, "a tenth of the calls, and ten that were there from the start");
-        // The deaths of servers are paid from the same purse.
-        let (_, mut lost) = table.call(|new| new.idempotent = true);
-        let with = table.sent_to()[0];
-        table.down(with, false);
-        assert_eq!(reason(&mut lost), Some(Reason::ServerLost));
-    }
-
-    #[test]
-    fn what_was_not_written_is_sent_again_and_what_was_is_unknown() {
-        let mut table = Table::with_servers(&[1, 2]);
-        let (id, mut outcome) = table.plain();
-        assert_eq!(table.sent_to(), [1]);
-        table.pending.undelivered(id, &to(1), "the connection broke", false, table.now);
-        assert_eq!(table.sent_to(), [2]);
-        table.pending.undelivered(id, &to(2), "the connection broke", true, table.now);
-        assert_eq!(reason(&mut outcome), Some(Reason::ServerLost));
-    }
-
-    #[test]
-    fn a_call_that_went_elsewhere_is_not_moved_by_its_old_bounce() {
-        let mut table = Table::with_servers(&[1]);
-        let (id, mut outcome) = table.plain();
-        table.sent();
-        table.up(2);
-        table.down(1, true);
-        assert_eq!(table.sent_to(), [2]);
-        table.pending.undelivered(id, &to(1), "the session is over", false, table.now);
-        assert!(table.sent().is_empty());
-        table.answer(2, id);
-        assert!(outcome.try_recv().unwrap().is_ok());
-    }
-
-    #[test]
-    fn a_call_that_two_servers_have_no_room_for_waits() {
-        let mut table = Table::with_servers(&[1, 2]);
-        let (first, _one) = table.plain();
-        let (id, _two) = table.plain();
-        assert_eq!(table.sent_to(), [1, 2]);
-        table.pending.undelivered(id, &to(2), "its queue is full", false, table.now);
-        assert_eq!(table.sent_to(), [1]);
-        table.pending.undelivered(id, &to(1), "its queue is full", false, table.now);
-        assert!(table.sent().is_empty());
-        table.pending.cancel(first, table.now);
-        assert!(table.sent().iter().any(|(_, frame)| matches!(frame, Frame::Call(_))));
-    }
-
-    #[test]
-    fn the_longest_timeouts_are_within_range() {
-        let mut table = Table::new();
-        let (_, mut outcome) = table.call(|new| {
-            (new.timeout, new.wait_for_server) = (Duration::MAX, Duration::MAX);
-        });
-        table.pass(3600 * SECOND);
-        assert_eq!(reason(&mut outcome), None);
-    }
-
-    #[test]
-    fn a_full_queue_of_the_only_server_holds_calls_until_there_is_room() {
-        let mut table = Table::with_servers(&[1]);
-        let (first, _one) = table.plain();
-        let (second, mut two) = table.plain();
-        table.sent();
-        table.pending.undelivered(second, &to(1), "its queue is full", false, table.now);
-        assert!(table.sent().is_empty());
-        table.answer(1, first);
-        assert_eq!(table.sent_to(), [1]);
-        table.answer(1, second);
-        assert!(two.try_recv().unwrap().is_ok());
-    }
-
-    #[test]
-    fn calls_and_their_bytes_are_bounded() {
-        let mut table = Table::with_servers(&[1]);
-        let mut outcomes: Vec<_> = (0..9).map(|_| table.plain().1).collect();
-        assert_eq!(reason(&mut outcomes[8]), Some(Reason::Overloaded));
-        let mut table = Table::new();
-        let large = |new: &mut NewCall| new.params = vec![0; 600].into();
-        let (_, _first) = table.call(large);
-        let (_, mut second) = table.call(large);
-        assert_eq!(reason(&mut second), Some(Reason::Overloaded));
-    }
-
-    #[test]
-    fn arguments_over_the_servers_limit_are_not_sent() {
-        let mut table = Table::with_servers(&[1]);
-        let (_, mut outcome) = table.call(|new| new.params = vec![0; 600].into());
-        assert_eq!(reason(&mut outcome), Some(Reason::RequestTooLarge));
-        assert!(table.sent().is_empty() && table.pending.is_empty());
-        let (_, _next) = table.plain();
-        assert_eq!(table.sent_to(), [1], "the server's share was given back");
-    }
-
-    #[test]
-    fn frames_carry_the_lowest_open_id() {
-        let mut table = Table::with_servers(&[1]);
-        let (first, _one) = table.plain();
-        let (second, _two) = table.plain();
-        table.answer(1, first);
-        let (_, _three) = table.plain();
-        let lows: Vec<CallId> = table
-            .sent()
-            .into_iter()
-            .map(|(_, frame)| match frame {
-                Frame::Call(call) => call.low,
-                other => panic!("{other:?}"),
-            })
-            .collect();
-        assert_eq!(lows, [first, first, second]);
-    }
-
-    #[test]
-    fn a_one_way_call_is_done_when_it_is_handed_over() {
-        let mut table = Table::with_servers(&[1]);
-        let (id, mut outcome) = table.call(|new| new.one_way = true);
-        assert!(matches!(table.pending.out.last(), Some(Outbound::Frame { confirm: true, .. })));
-        table.pending.handed_over(id, table.now);
-        assert!(outcome.try_recv().unwrap().is_ok());
-        assert!(table.pending.is_empty());
-    }
-
-    #[test]
-    fn closing_ends_every_call_and_says_what_is_known() {
-        let mut table = Table::with_servers(&[1]);
-        let (_, mut sent) = table.plain();
-        let (_, mut waiting) = table.call(|new| new.service = "other".into());
-        table.pending.close();
-        assert_eq!(reason(&mut sent), Some(Reason::ServerLost));
-        assert_eq!(reason(&mut waiting), Some(Reason::Closed));
-    }
-}
+mod tests;

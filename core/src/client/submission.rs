@@ -46,7 +46,23 @@ pub(crate) enum Arrival {
 pub(crate) enum ReplyTo {
     Once(oneshot::Sender<Reply>),
     /// To a call with streams, whose items go there too.
-    Flow(Sender<Arrival>),
+    Flow(Arrivals),
+}
+
+/// The way to a call with streams. Dropping it without a word is heard, as with a oneshot.
+#[derive(Debug)]
+pub(crate) struct Arrivals(Sender<Arrival>);
+
+impl From<Sender<Arrival>> for Arrivals {
+    fn from(sender: Sender<Arrival>) -> Self {
+        Arrivals(sender)
+    }
+}
+
+impl Drop for Arrivals {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 impl ReplyTo {
@@ -54,14 +70,14 @@ impl ReplyTo {
         // Nobody listens any more if the call was dropped; its cancel is on the way.
         match self {
             ReplyTo::Once(once) => drop(once.send(reply)),
-            ReplyTo::Flow(flow) => drop(flow.push(Arrival::End(reply.map_err(Box::new)))),
+            ReplyTo::Flow(flow) => drop(flow.0.push(Arrival::End(reply.map_err(Box::new)))),
         }
     }
 
     /// Tells a call with streams; one without gets nothing but its outcome.
     pub(crate) fn tell(&self, arrival: Arrival) {
         if let ReplyTo::Flow(flow) = self {
-            let _ = flow.push(arrival);
+            let _ = flow.0.push(arrival);
         }
     }
 }

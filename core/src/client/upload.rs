@@ -166,7 +166,7 @@ mod tests {
         let mut uploads = Uploads::default();
         let items = stream::repeat(7_u8);
         uploads.push(Upload::new(items, |item| value::encode(item).map(Bytes::from)));
-        uploads.granted(StreamId(1), u64::MAX);
+        uploads.granted(StreamId(1), 1 << 20);
         let woken = Arc::new(Woken::default());
         let waker = Waker::from(Arc::clone(&woken));
         let cx = &mut TaskContext::from_waker(&waker);

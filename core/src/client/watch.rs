@@ -1,5 +1,6 @@
 //! One call that somebody listens to, from its first poll to its end.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ pub(crate) struct Watch {
     span: Span,
     meters: Option<Arc<ClientService>>,
     /// The interceptors, and how many of them have let the call pass.
-    chain: Option<(Chain, usize)>,
+    chain: Option<(Chain, Cell<usize>)>,
     /// The clock is read only for those who ask how long it took.
     since: Option<Instant>,
     told: bool,
@@ -55,7 +56,7 @@ impl Watch {
             one_way,
             span,
             meters,
-            chain: chain.map(|chain| (chain.clone(), 0)),
+            chain: chain.map(|chain| (chain.clone(), Cell::new(0))),
             since,
             told: false,
         }))
@@ -63,13 +64,11 @@ impl Watch {
 
     /// Sends the call through the interceptors, and gives it its place in a trace.
     pub(crate) fn outgoing(&mut self, headers: &mut Headers) -> Result<(), Failure> {
-        if let Some((chain, passed)) = &mut self.chain {
+        if let Some((chain, passed)) = &self.chain {
             let (service, method, span) = (&*self.service, &*self.method, &self.span);
             let arguments = self.arguments;
             let mut call = Outgoing { service, method, arguments, headers, span };
-            let went = span.in_scope(|| chain.outgoing(&mut call));
-            *passed = went.as_ref().map_or_else(|(at, _)| *at, |()| chain.len());
-            went.map_err(|(_, failure)| failure)?;
+            span.in_scope(|| chain.outgoing(&mut call, passed))?;
         }
         if self.span.is_disabled() {
             pass_on_trace(headers);
@@ -121,7 +120,7 @@ impl Watch {
                 one_way: self.one_way,
             };
             let end = End { ended, message, result, took };
-            self.span.in_scope(|| chain.ended(*passed, &call, &end));
+            self.span.in_scope(|| chain.ended(passed.get(), &call, &end));
         }
     }
 }

@@ -1,23 +1,16 @@
 //! Interceptors in their order.
 
+use std::cell::Cell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::{CallInfo, Check, End, Incoming, Interceptor, Outgoing};
+use super::{CallInfo, Check, End, Incoming, Interceptor, Outgoing, Refusal};
 use crate::wire::Failure;
 
 /// Interceptors around a handle, the outermost first. There is at least one.
 #[derive(Clone)]
 pub(crate) struct Chain(Arc<[Arc<dyn Interceptor>]>);
-
-/// How far a call came through a chain that it came through only so far.
-pub(crate) enum Stop {
-    /// The interceptor at this place refused it.
-    Refused(usize, Failure),
-    /// The one before this place wants something checked first.
-    Check(usize, Check),
-}
 
 impl Chain {
     /// The chain with one more, the innermost.
@@ -30,23 +23,34 @@ impl Chain {
         self.0.len()
     }
 
-    /// Sends a call through. With a refusal comes the place of the interceptor that refused.
-    pub(crate) fn outgoing(&self, call: &mut Outgoing<'_>) -> Result<(), (usize, Failure)> {
+    /// Sends a call through. `passed` is how many have let it pass, also when one panics.
+    pub(crate) fn outgoing(
+        &self,
+        call: &mut Outgoing<'_>,
+        passed: &Cell<usize>,
+    ) -> Result<(), Failure> {
         for (at, interceptor) in self.0.iter().enumerate() {
-            interceptor.outgoing(call).map_err(|refusal| (at, refusal.at_client()))?;
+            interceptor.outgoing(call).map_err(Refusal::at_client)?;
+            passed.set(at + 1);
         }
         Ok(())
     }
 
-    /// Takes a call in, from the interceptor at a place on.
-    pub(crate) fn incoming(&self, from: usize, call: &mut Incoming) -> Result<(), Stop> {
-        for (at, interceptor) in self.0.iter().enumerate().skip(from) {
-            interceptor.incoming(call).map_err(|refusal| Stop::Refused(at, refusal.at_server()))?;
+    /// Takes a call in, from the first interceptor that has not let it pass on, to the next check
+    /// or through all of them. The one that checks counts as passed, as long as its check does.
+    pub(crate) fn incoming(
+        &self,
+        call: &mut Incoming,
+        passed: &Cell<usize>,
+    ) -> Result<Option<Check>, Failure> {
+        for interceptor in self.0.iter().skip(passed.get()) {
+            interceptor.incoming(call).map_err(Refusal::at_server)?;
+            passed.set(passed.get() + 1);
             if let Some(check) = call.check.take() {
-                return Err(Stop::Check(at + 1, check));
+                return Ok(Some(check));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Tells those that let the call pass, the first of the chain, how it ended.

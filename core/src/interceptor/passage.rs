@@ -5,7 +5,6 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::chain::Stop;
 use super::{CallInfo, Chain, Check, End, Incoming, Refusal, Side};
 use crate::context::Context;
 use crate::node::Node;
@@ -99,12 +98,12 @@ impl Service for Intercepted {
         context.pass(Passage { way, arguments, passed, since: Instant::now() });
         let mut incoming =
             Incoming { context: context.clone(), arguments, given: Headers::new(), check: None };
-        let stop = advance(chain, 0, &mut incoming)?;
+        let check = advance(chain, &mut incoming)?;
         let (service, context) = (Rc::clone(&self.service), context.clone());
         let way = Rc::clone(&self.way);
         Ok(Box::pin(async move {
-            if let Some(stop) = stop {
-                checked(&way.chain, stop, &mut incoming).await?;
+            if let Some(check) = check {
+                checked(&way.chain, check, &mut incoming).await?;
             }
             context.passed(incoming.given);
             let mut invocation = context.enter_span(|| service.call(method, params, &context))?;
@@ -117,43 +116,23 @@ impl Service for Intercepted {
     }
 }
 
-/// Takes a call on from one place to the next check, if there is one.
-fn advance(
-    chain: &Chain,
-    from: usize,
-    call: &mut Incoming,
-) -> Result<Option<(usize, Check)>, Failure> {
-    let went = chain.incoming(from, call);
-    let passed = |passed| {
-        if let Some(passage) = call.context.passage() {
-            passage.passed.set(passed);
-        }
-    };
-    match went {
-        Ok(()) => {
-            passed(chain.len());
-            Ok(None)
-        }
-        Err(Stop::Check(next, check)) => {
-            passed(next);
-            Ok(Some((next, check)))
-        }
-        Err(Stop::Refused(at, failure)) => {
-            passed(at);
-            Err(failure)
-        }
-    }
+/// Takes a call on to the next check, if there is one.
+fn advance(chain: &Chain, call: &mut Incoming) -> Result<Option<Check>, Failure> {
+    // Apart, since interceptors have all of the call.
+    let context = call.context.clone();
+    let passage = context.passage().expect("set before the first interceptor sees the call");
+    chain.incoming(call, &passage.passed)
 }
 
 /// Waits for checks, each before what is further in, until all have let the call pass.
-async fn checked(chain: &Chain, first: (usize, Check), call: &mut Incoming) -> Result<(), Failure> {
-    let mut stop = Some(first);
-    while let Some((next, check)) = stop {
+async fn checked(chain: &Chain, first: Check, call: &mut Incoming) -> Result<(), Failure> {
+    let mut next = Some(first);
+    while let Some(check) = next {
         let given = check.await.map_err(Refusal::at_server)?;
         for (name, value) in given {
             call.set_header(name, value);
         }
-        stop = advance(chain, next, call)?;
+        next = advance(chain, call)?;
     }
     Ok(())
 }

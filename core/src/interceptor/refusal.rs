@@ -43,7 +43,9 @@ impl Refusal {
     }
 
     fn failure(self, class: ReasonClass, default: Reason) -> Failure {
-        let reason = self.reason.filter(|reason| reason.class() == class).unwrap_or(default);
+        // *Draining* is said of a server, and makes clients leave it.
+        let fits = |reason: &Reason| reason.class() == class && *reason != Reason::Draining;
+        let reason = self.reason.filter(fits).unwrap_or(default);
         Failure { retry_after: self.retry_after, ..Failure::new(reason, self.message) }
     }
 }
@@ -70,6 +72,8 @@ mod tests {
         assert_eq!(busy.clone().at_server().reason, Reason::Busy);
         assert_eq!(busy.clone().at_server().retry_after, Some(Duration::from_secs(1)));
         assert_eq!(busy.at_client().reason, Reason::Intercepted);
+        let leave = Refusal::new("go").reason(Reason::Draining);
+        assert_eq!(leave.at_server().reason, Reason::Unauthorized);
         let lie = Refusal::from("it ran").reason(Reason::Returned);
         assert_eq!(lie.clone().at_server().reason, Reason::Unauthorized);
         assert_eq!(lie.at_client().reason, Reason::Intercepted);

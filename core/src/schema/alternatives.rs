@@ -22,6 +22,15 @@ pub(super) const DOCS: [&str; 9] = [
 /// A reference to another that refers to another ends here.
 const MAX_REFERENCES: usize = 64;
 
+/// Parts that one schema is put together of.
+const MAX_PARTS: usize = 1000;
+
+/// What forms may have in common, in nodes of JSON, times their number: it is copied into each.
+const MAX_COPIES: usize = 100_000;
+
+/// A word of no schema: what is there is not understood.
+pub(super) const AND: &str = "farcall:and";
+
 /// Whether a schema says nothing of its values.
 pub(super) fn is_anything(schema: &Value) -> bool {
     match schema {
@@ -40,7 +49,7 @@ pub(super) fn reference(schema: &Value) -> Option<&str> {
 }
 
 /// The schema with the references and `allOf` at its top put in place, as one object or `true` or
-/// `false`. `None` if one refers to nothing, or in circles.
+/// `false`. `None` if one refers to nothing, or in circles, or has too many parts.
 pub(super) fn whole<'a>(schema: &'a Value, definitions: &'a Definitions) -> Option<Cow<'a, Value>> {
     let mut schema = Cow::Borrowed(schema);
     for _ in 0..MAX_REFERENCES {
@@ -48,7 +57,7 @@ pub(super) fn whole<'a>(schema: &'a Value, definitions: &'a Definitions) -> Opti
         if let Some(reference) = reference(&schema) {
             schema = Cow::Borrowed(definitions.resolve(reference)?.as_json());
         } else if map.contains_key("$ref") || map.contains_key("allOf") {
-            schema = Cow::Owned(merged(map, definitions, MAX_REFERENCES)?);
+            schema = Cow::Owned(merged(map, definitions, MAX_REFERENCES, &mut { MAX_PARTS })?);
         } else {
             return Some(schema);
         }
@@ -57,7 +66,12 @@ pub(super) fn whole<'a>(schema: &'a Value, definitions: &'a Definitions) -> Opti
 }
 
 /// Puts the references and parts of one object in place.
-fn merged(map: &Map<String, Value>, definitions: &Definitions, depth: usize) -> Option<Value> {
+fn merged(
+    map: &Map<String, Value>,
+    definitions: &Definitions,
+    depth: usize,
+    parts_left: &mut usize,
+) -> Option<Value> {
     let depth = depth.checked_sub(1)?;
     let mut into = map.clone();
     into.retain(|key, _| key != "$ref" && key != "allOf");
@@ -68,10 +82,12 @@ fn merged(map: &Map<String, Value>, definitions: &Definitions, depth: usize) -> 
     parts.extend(map.get("allOf").and_then(Value::as_array).into_iter().flatten());
     let mut rest: Vec<Value> = Vec::new();
     for part in parts {
+        // Parts of parts of parts could be as many as there are atoms.
+        *parts_left = parts_left.checked_sub(1)?;
         match part {
             Value::Bool(true) => {}
             Value::Object(part) if part.contains_key("$ref") || part.contains_key("allOf") => {
-                match merged(part, definitions, depth)? {
+                match merged(part, definitions, depth, parts_left)? {
                     Value::Object(inner) => add(&mut into, &inner, &mut rest),
                     other => return Some(other),
                 }
@@ -82,7 +98,7 @@ fn merged(map: &Map<String, Value>, definitions: &Definitions, depth: usize) -> 
     }
     if !rest.is_empty() {
         // What cannot be said in one object is left as an unknown word, which nobody looks through.
-        into.insert("farcall:and".to_owned(), Value::Array(rest));
+        into.insert(AND.to_owned(), Value::Array(rest));
     }
     Some(Value::Object(into))
 }
@@ -109,19 +125,44 @@ fn add(into: &mut Map<String, Value>, part: &Map<String, Value>, rest: &mut Vec<
     }
 }
 
+/// How many nodes a JSON value has, counted up to a limit.
+pub(super) fn nodes(value: &Value, limit: usize) -> usize {
+    let mut count = 0;
+    let mut open = vec![value];
+    while let Some(value) = open.pop() {
+        count += 1;
+        if count >= limit {
+            break;
+        }
+        match value {
+            Value::Array(items) => open.extend(items),
+            Value::Object(map) => open.extend(map.values()),
+            _ => {}
+        }
+    }
+    count
+}
+
+/// A form of which nothing is known, in place of too many.
+fn unknown() -> Vec<Cow<'static, Value>> {
+    let word = Map::from_iter([(AND.to_owned(), Value::Null)]);
+    vec![Cow::Owned(Value::Object(word))]
+}
+
 /// The forms that a value may have: each of one type, and of no more than one constant if it has
 /// such. The schema is [`whole`], and so are they, except that they may be references.
 pub(super) fn forms(schema: &Value) -> Vec<Cow<'_, Value>> {
     let Some(map) = schema.as_object() else { return vec![Cow::Borrowed(schema)] };
-    let without = |key: &str| {
-        let mut base = map.clone();
-        base.remove(key);
-        base
+    let common = |key: &'static str| map.iter().filter(move |(it, _)| *it != key);
+    let without =
+        |key: &'static str| common(key).map(|(key, it)| (key.clone(), it.clone())).collect();
+    let too_many = |key: &'static str, forms: usize| {
+        let each = common(key).map(|(_, it)| nodes(it, MAX_COPIES)).sum::<usize>();
+        each.saturating_mul(forms) > MAX_COPIES
     };
     for key in ["anyOf", "oneOf"] {
         let Some(Value::Array(parts)) = map.get(key) else { continue };
-        let base = without(key);
-        if base.keys().all(|key| DOCS.contains(&&**key)) {
+        if common(key).all(|(key, _)| DOCS.contains(&&**key)) {
             // A list of words is one of them, and as many forms.
             let words = |part: &'_ Value| part.get("enum").is_some() && reference(part).is_none();
             let apart = parts.iter().flat_map(|part| match words(part) {
@@ -130,6 +171,10 @@ pub(super) fn forms(schema: &Value) -> Vec<Cow<'_, Value>> {
             });
             return apart.collect();
         }
+        if too_many(key, parts.len()) {
+            return unknown();
+        }
+        let base: Map<String, Value> = without(key);
         // Fields that all of the forms have.
         let both = |part: &Value| {
             let mut both = base.clone();
@@ -142,7 +187,10 @@ pub(super) fn forms(schema: &Value) -> Vec<Cow<'_, Value>> {
         return parts.iter().map(both).collect();
     }
     if let Some(Value::Array(constants)) = map.get("enum") {
-        let base = without("enum");
+        if too_many("enum", constants.len()) {
+            return unknown();
+        }
+        let base: Map<String, Value> = without("enum");
         let one = |constant: &Value| {
             let mut one = base.clone();
             one.insert("const".to_owned(), constant.clone());
@@ -154,7 +202,10 @@ pub(super) fn forms(schema: &Value) -> Vec<Cow<'_, Value>> {
         return constants.iter().map(one).collect();
     }
     if let Some(Value::Array(types)) = map.get("type") {
-        let base = without("type");
+        if too_many("type", types.len()) {
+            return unknown();
+        }
+        let base: Map<String, Value> = without("type");
         let one = |ty: &Value| {
             let mut one = base.clone();
             one.insert("type".to_owned(), ty.clone());
@@ -214,6 +265,21 @@ mod tests {
         }
         let circle = json!({"allOf": [{"$ref": "#/$defs/read/Circle"}]});
         assert_eq!(whole(&circle, &definitions()), None);
+    }
+
+    #[test]
+    fn what_grows_without_end_is_given_up() {
+        let mut definitions = Definitions::default();
+        for at in 0..40 {
+            let next = json!({"$ref": format!("#/$defs/read/{}", at + 1)});
+            let twice = json!({"allOf": [next, next]});
+            definitions.read.insert(at.to_string(), Schema::from(twice));
+        }
+        definitions.read.insert("40".to_owned(), Schema::from(json!({"type": "null"})));
+        assert_eq!(whole(&json!({"$ref": "#/$defs/read/0"}), &definitions), None);
+        let fields: Vec<Value> = (0..1000).map(Value::from).collect();
+        let parts: Vec<Value> = (0..1000).map(|_| json!({"type": "null"})).collect();
+        assert_eq!(forms(&json!({"anyOf": parts, "required": fields})).len(), 1);
     }
 
     #[test]

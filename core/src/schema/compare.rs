@@ -11,11 +11,14 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::alternatives::{forms, is_anything, is_whole, reference, whole};
+use super::alternatives::{AND, forms, is_anything, is_whole, nodes, reference, whole};
 use super::{Definitions, Schema};
 
 /// Pairs of schemas that are looked at for one service. A method as people write it takes dozens.
 pub(super) const MAX_STEPS: u32 = 100_000;
+
+/// Copying so much text costs about as much as looking at a pair.
+const LETTERS_A_STEP: usize = 64;
 
 /// How deep types may nest, references aside.
 const MAX_DEPTH: u32 = 100;
@@ -123,14 +126,13 @@ impl<'a> Comparison<'a> {
     }
 
     fn value(&mut self, written: &Value, read: &Value) -> Fit {
-        let left = (self.steps.get().checked_sub(1), self.depth.checked_sub(1));
-        let (Some(steps), Some(depth)) = left else {
+        let Some(depth) = self.depth.checked_sub(1).filter(|_| self.spend(1)) else {
             return Fit::perhaps("the types are too large to be compared");
         };
-        self.steps.set(steps);
         self.depth = depth;
         // Only what is referred to can meet itself again.
         let pair = reference(written).map(|name| (name.to_owned(), read.to_string()));
+        self.spend(pair.as_ref().map_or(0, |(_, read)| read.len() / LETTERS_A_STEP));
         let fit = match pair {
             Some(pair) if self.open.contains(&pair) => Fit::Fits,
             Some(pair) => {
@@ -145,11 +147,23 @@ impl<'a> Comparison<'a> {
         fit
     }
 
+    /// Takes from what may still be spent; false if there is nothing left.
+    fn spend(&self, steps: usize) -> bool {
+        let left = self.steps.get();
+        self.steps.set(left.saturating_sub(u32::try_from(steps).unwrap_or(u32::MAX)));
+        left > 0
+    }
+
     fn whole(&mut self, written: &Value, read: &Value) -> Fit {
         let [ours, theirs] = [self.written.definitions, self.read.definitions];
         let (Some(written), Some(read)) = (whole(written, ours), whole(read, theirs)) else {
             return Fit::perhaps("a type is referred to that is not described");
         };
+        for put_together in [&written, &read] {
+            if let Cow::Owned(whole) = put_together {
+                self.spend(nodes(whole, MAX_STEPS as usize));
+            }
+        }
         if is_anything(&read) || *written == Value::Bool(false) {
             return Fit::Fits;
         }
@@ -398,7 +412,7 @@ impl Kind {
     fn of(schema: &Map<String, Value>) -> Kind {
         let format = schema.get("format").and_then(Value::as_str);
         // Numbers that cannot be zero: what else is there is about all of its values.
-        let unknown = ["farcall:and", "if", "propertyNames", "contains"];
+        let unknown = [AND, "if", "propertyNames", "contains"];
         if unknown.iter().any(|key| schema.contains_key(*key)) {
             return Kind::Unknown;
         }

@@ -25,7 +25,7 @@ use crate::params::{NULL, Params};
 use crate::peer::PeerInfo;
 use crate::queue::{Batches, Sender, queue};
 use crate::service::{Descriptor, IntoService, Outcome};
-use crate::stream::{CallKey, FromHandler, HandlerStreams, Overrun};
+use crate::stream::{Allowance, CallKey, FromHandler, HandlerKey, HandlerStreams, Overrun};
 use crate::transport::{Address, Credentials, Outbound, PeerId, ServeError};
 use crate::value;
 use crate::wire::{
@@ -39,8 +39,10 @@ pub(crate) struct ServerActor {
     services: Services,
     calls: Calls,
     timer: Option<(Instant, SpawnHandle)>,
-    handlers: Sender<(CallKey, FromHandler)>,
-    from_handlers: Option<Batches<(CallKey, FromHandler)>>,
+    handlers: Sender<(HandlerKey, FromHandler)>,
+    from_handlers: Option<Batches<(HandlerKey, FromHandler)>>,
+    /// The number of the handler that was begun last.
+    begun: u64,
     batch: Vec<Outbound>,
     out: Outlet,
     drain: Option<Drain>,
@@ -106,6 +108,7 @@ impl ServerActor {
             timer: None,
             handlers,
             from_handlers: Some(from_handlers),
+            begun: 0,
             batch: Vec::new(),
             out,
             drain: None,
@@ -199,6 +202,11 @@ impl ServerActor {
         if session.has(call.id) {
             return self.disconnect(peer, format!("it sent {} twice", call.id));
         }
+        let credit = call.options.as_ref().map_or(0, |options| options.credit);
+        if !Allowance::may_be_granted(credit) {
+            return self
+                .disconnect(peer, format!("it granted more credit than may be in {}", call.id));
+        }
         let caller = Rc::clone(&session.caller);
         let (at, method) = match self.services.find(&call) {
             Ok(found) => found,
@@ -241,7 +249,9 @@ impl ServerActor {
             let call = *call;
             let one_way = call.is_one_way();
             let options = call.options.map(|options| *options).unwrap_or_default();
-            let streams = self.streams(key, &options);
+            self.begun += 1;
+            let handler_key = (key, self.begun);
+            let streams = self.streams(handler_key, &options);
             let served = self.services.at(at);
             let service = &served.scope.service;
             let span = observe::server_span(service, &call.method, &caller, &options.headers);
@@ -255,7 +265,8 @@ impl ServerActor {
                 streams,
                 span,
             });
-            if served.service.__intercepted() {
+            let intercepted = served.service.__intercepted();
+            if intercepted {
                 context.intercepted();
             }
             let params = Params::new(call.params);
@@ -268,33 +279,47 @@ impl ServerActor {
                     next = self.next(at, lane);
                 }
                 Begun::Pending(handler) => {
-                    if options.streams > 0 {
-                        let credit = self.node.config().limits.stream_window as u64;
-                        self.send(key.0, Frame::Started { id: key.1, credit });
+                    // Interceptors that may refuse it yet say so themselves.
+                    if options.streams > 0 && !intercepted {
+                        self.started(key);
                     }
                     let done = self.handlers.clone();
                     let task = tokio::task::spawn_local(async move {
                         let outcome = handler.await;
                         // Closed with the actor: then nobody is left to answer.
-                        let _ = done.push((key, FromHandler::Ended(outcome.map_err(Box::new))));
+                        let _ =
+                            done.push((handler_key, FromHandler::Ended(outcome.map_err(Box::new))));
                     });
                     let abort = task.abort_handle();
-                    let streams = method.streams;
-                    let running =
-                        Running { service: at, lane, one_way, streams, context, abort, watch };
+                    let running = Running {
+                        number: self.begun,
+                        service: at,
+                        lane,
+                        one_way,
+                        streams: method.streams,
+                        context,
+                        abort,
+                        watch,
+                    };
                     self.calls.started(key, running, deadline);
                 }
             }
         }
     }
 
+    /// The caller may send the argument streams.
+    fn started(&mut self, (peer, id): CallKey) {
+        let credit = self.node.config().limits.stream_window as u64;
+        self.send(peer, Frame::Started { id, credit });
+    }
+
     /// What a call with streams keeps of them.
-    fn streams(&self, key: CallKey, options: &CallOptions) -> Option<Rc<HandlerStreams>> {
+    fn streams(&self, key: HandlerKey, options: &CallOptions) -> Option<Rc<HandlerStreams>> {
         if options.streams == 0 && options.credit == 0 {
             return None;
         }
         let window = self.node.config().limits.stream_window as u64;
-        let max_item = self.limit(key.0, usize::MAX);
+        let max_item = self.limit(key.0.0, usize::MAX);
         Some(HandlerStreams::new(
             key,
             self.handlers.clone(),
@@ -361,7 +386,10 @@ impl ServerActor {
     }
 
     /// Something comes from a handler. A call that was ended meanwhile has no place here any more.
-    fn heard(&mut self, key: CallKey, word: FromHandler) {
+    fn heard(&mut self, (key, number): HandlerKey, word: FromHandler) {
+        if !self.calls.sessions.runs(key, number) {
+            return;
+        }
         let (peer, id) = key;
         match word {
             FromHandler::Ended(outcome) => {
@@ -376,7 +404,7 @@ impl ServerActor {
                     self.end(Taken::Running(running));
                 }
             }
-            _ if !self.calls.sessions.has(key) => {}
+            FromHandler::Begun => self.started(key),
             FromHandler::Item(value) => {
                 self.send(peer, Frame::Item { id, stream: StreamId::RESULT, value });
             }
@@ -399,17 +427,17 @@ impl ServerActor {
                     streams.arrived(stream, value)
                 }
                 (Some(streams), Frame::End { stream, .. }) => streams.ended(stream),
-                (Some(streams), Frame::Credit { bytes, .. }) => {
-                    streams.granted(bytes);
-                    Ok(())
-                }
+                (Some(streams), Frame::Credit { bytes, .. }) => streams.granted(bytes),
                 _ => Err(Overrun),
             },
             // Before its turn nothing was granted to it, and it has taken no results.
             (Stage::Waiting { .. }, _) => Err(Overrun),
         };
         if fed == Err(Overrun) {
-            self.disconnect(peer, format!("it sent more of a stream of {id} than it might"));
+            self.disconnect(
+                peer,
+                format!("it sent or granted what it may not in the streams of {id}"),
+            );
         }
     }
 
@@ -623,8 +651,8 @@ impl Actor for ServerActor {
     }
 }
 
-impl StreamHandler<Vec<(CallKey, FromHandler)>> for ServerActor {
-    fn handle(&mut self, batch: Vec<(CallKey, FromHandler)>, ctx: &mut Context<Self>) {
+impl StreamHandler<Vec<(HandlerKey, FromHandler)>> for ServerActor {
+    fn handle(&mut self, batch: Vec<(HandlerKey, FromHandler)>, ctx: &mut Context<Self>) {
         for (key, word) in batch {
             self.heard(key, word);
         }

@@ -40,6 +40,8 @@ pub(crate) enum Stage {
 /// A handler under way.
 #[derive(Debug)]
 pub(crate) struct Running {
+    /// No other handler has it.
+    pub(crate) number: u64,
     pub(crate) service: usize,
     /// The lane whose place it has.
     pub(crate) lane: Lane,
@@ -98,6 +100,11 @@ impl Sessions {
     /// Where the call stands, if it is here.
     pub(crate) fn stage(&self, (peer, id): CallKey) -> Option<&Stage> {
         self.sessions.get(&peer)?.calls.get(&id)
+    }
+
+    /// Whether this handler of the call runs.
+    pub(crate) fn runs(&self, key: CallKey, number: u64) -> bool {
+        matches!(self.stage(key), Some(Stage::Running(running)) if running.number == number)
     }
 
     /// The call has come to this stage.

@@ -16,6 +16,10 @@ pub(crate) fn cost(item: &Bytes) -> i64 {
     i64::try_from(item.len()).map_or(i64::MAX, |len| len.saturating_add(ITEM))
 }
 
+/// The most that may be granted and not used: the largest `limits.stream_window` there is. Part of the
+/// wire's rules.
+const MOST: i64 = 64 * 1024 * 1024;
+
 /// The credit of a stream's writer; its reader keeps the same account to see that it is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Allowance(i64);
@@ -27,9 +31,22 @@ impl Allowance {
         allowance
     }
 
-    /// The reader is ready for more.
-    pub(crate) fn grant(&mut self, bytes: u64) {
-        self.0 = self.0.saturating_add(i64::try_from(bytes).unwrap_or(i64::MAX));
+    /// Whether anybody may begin a stream with this much credit.
+    pub(crate) fn may_be_granted(bytes: u64) -> bool {
+        i64::try_from(bytes).is_ok_and(|bytes| bytes <= MOST)
+    }
+
+    /// The reader is ready for more. `false` if nobody may grant that: nothing, or so much that it
+    /// is no bound.
+    pub(crate) fn grant(&mut self, bytes: u64) -> bool {
+        let sum = i64::try_from(bytes).ok().and_then(|bytes| self.0.checked_add(bytes));
+        match sum {
+            Some(sum) if sum <= MOST && bytes > 0 => {
+                self.0 = sum;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Whether an item may be sent.
@@ -88,10 +105,14 @@ mod tests {
     }
 
     #[test]
-    fn grants_do_not_overflow() {
-        let mut allowance = Allowance::new(u64::MAX);
-        allowance.grant(u64::MAX);
-        assert!(allowance.is_open());
+    fn nobody_may_grant_without_bound() {
+        let mut allowance = Allowance::default();
+        for bytes in [0, u64::MAX, 64 * 1024 * 1024 + 1] {
+            assert!(!allowance.grant(bytes), "{bytes}");
+            assert!(!allowance.is_open());
+        }
+        assert!(allowance.grant(64 * 1024 * 1024));
+        assert!(!allowance.grant(1));
     }
 
     proptest! {

@@ -20,6 +20,8 @@ use crate::wire::{CallId, Failure, Reason, StreamId};
 pub(crate) enum FromHandler {
     /// Send an item of the results.
     Item(Bytes),
+    /// Let the caller send the argument streams.
+    Begun,
     /// Let the caller send more of an argument stream.
     Credit(StreamId, u64),
     /// The handler wants no more of an argument stream.
@@ -33,10 +35,14 @@ pub(crate) enum FromHandler {
 /// Which call: ids are the caller's own.
 pub(crate) type CallKey = (PeerId, CallId);
 
+/// Which handler: the call, and a number that no other call has. A caller may use an id again, and
+/// what an earlier handler has said may still be on its way then.
+pub(crate) type HandlerKey = (CallKey, u64);
+
 /// The streams of a call that runs.
 pub(crate) struct HandlerStreams {
-    key: CallKey,
-    to_server: Sender<(CallKey, FromHandler)>,
+    key: HandlerKey,
+    to_server: Sender<(HandlerKey, FromHandler)>,
     results: RefCell<Results>,
     arguments: RefCell<Vec<Argument>>,
     /// The largest item that the caller takes.
@@ -65,7 +71,7 @@ struct Argument {
     waker: Waker,
 }
 
-/// A peer has sent more than it was allowed to, or to a stream that is not there.
+/// A peer has sent or granted more than it may, or to a stream that is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Overrun;
 
@@ -73,8 +79,8 @@ impl HandlerStreams {
     /// For a call with this many argument streams, each of this window, whose results have this
     /// much credit to begin with.
     pub(crate) fn new(
-        key: CallKey,
-        to_server: Sender<(CallKey, FromHandler)>,
+        key: HandlerKey,
+        to_server: Sender<(HandlerKey, FromHandler)>,
         credit: u64,
         arguments: u32,
         window: u64,
@@ -138,13 +144,23 @@ impl HandlerStreams {
     }
 
     /// The caller takes this much more of the results.
-    pub(crate) fn granted(&self, bytes: u64) {
+    pub(crate) fn granted(&self, bytes: u64) -> Result<(), Overrun> {
         let waker = {
             let mut results = self.results.borrow_mut();
-            results.credit.grant(bytes);
+            if !results.credit.grant(bytes) {
+                return Err(Overrun);
+            }
             std::mem::replace(&mut results.waker, Waker::noop().clone())
         };
         waker.wake();
+        Ok(())
+    }
+
+    /// The handler begins: from now on the caller may send.
+    pub(crate) fn begin(&self) {
+        if !self.arguments.borrow().is_empty() {
+            self.tell(FromHandler::Begun);
+        }
     }
 
     /// The call has ended, or was cancelled.

@@ -2,9 +2,8 @@
 //! compiler, from the bounds of the generated code.
 
 use quote::ToTokens;
-use syn::punctuated::Punctuated;
 use syn::visit_mut::{self, VisitMut};
-use syn::{Lifetime, Token, Type, TypeParamBound, TypeReference};
+use syn::{Lifetime, Type, TypeReference};
 
 use crate::errors::Errors;
 use crate::shape::{self, peel};
@@ -12,6 +11,9 @@ use crate::written::written;
 
 /// Checks the type of a parameter that is not the context.
 pub(super) fn parameter(ty: &Type, errors: &mut Errors) {
+    if let Some(item) = shape::stream_item(ty) {
+        return travels(item, errors);
+    }
     let Type::Reference(reference) = peel(ty) else {
         return travels(ty, errors);
     };
@@ -41,20 +43,47 @@ pub(super) fn parameter(ty: &Type, errors: &mut Errors) {
 pub(super) fn result(ty: &Type, errors: &mut Errors) {
     match shape::result_arguments(ty).as_deref() {
         // Without brackets it may be a type of that name; the generated code finds out.
-        None | Some([]) => travels(ty, errors),
+        None | Some([]) => given(ty, None, errors),
         Some([value, error]) => {
-            travels(value, errors);
+            given(value, Some(error), errors);
             travels(error, errors);
         }
-        Some(_) => errors.add(
-            ty,
-            format_args!(
-                "callers must know the error's type: write it, as in `Result<T, E>`, instead of \
-                 `{}`",
-                written(ty)
-            ),
-        ),
+        Some(_) => unknown_error(ty, errors),
     }
+}
+
+/// Checks what a method gives: a value, or a stream whose items may be results of their own.
+fn given(ty: &Type, error: Option<&Type>, errors: &mut Errors) {
+    let Some(item) = shape::stream_item(ty) else { return travels(ty, errors) };
+    match shape::result_arguments(item).as_deref() {
+        None | Some([]) => travels(item, errors),
+        Some([value, own]) => {
+            travels(value, errors);
+            match error {
+                None => travels(own, errors),
+                Some(error) if written(error) != written(own) => errors.add(
+                    own,
+                    format_args!(
+                        "a call has one type of error, before its stream and within: write `{}` \
+                         here too",
+                        written(error)
+                    ),
+                ),
+                Some(_) => {}
+            }
+        }
+        Some(_) => unknown_error(item, errors),
+    }
+}
+
+fn unknown_error(ty: &Type, errors: &mut Errors) {
+    errors.add(
+        ty,
+        format_args!(
+            "callers must know the error's type: write it, as in `Result<T, E>`, instead of `{}`",
+            written(ty)
+        ),
+    );
 }
 
 fn travels(ty: &Type, errors: &mut Errors) {
@@ -83,8 +112,12 @@ impl VisitMut for Walk<'_> {
                     written(&reference)
                 ),
             ),
-            Type::ImplTrait(anonymous) if names_stream(&anonymous.bounds) => self.streams(ty),
-            Type::TraitObject(object) if names_stream(&object.bounds) => self.streams(ty),
+            Type::ImplTrait(anonymous) if shape::stream_bound(&anonymous.bounds).is_some() => {
+                self.streams(ty, shape::stream_item(ty).is_some());
+            }
+            Type::TraitObject(object) if shape::stream_bound(&object.bounds).is_some() => {
+                self.streams(ty, false);
+            }
             Type::ImplTrait(_) => {
                 self.errors.add(ty, "both sides must know the types of a call: name the type");
             }
@@ -121,21 +154,14 @@ impl VisitMut for Walk<'_> {
 }
 
 impl Walk<'_> {
-    fn streams(&mut self, ty: &Type) {
-        self.errors.add(
-            ty,
-            "streams come with a later version: take or return a `Vec`, or have it called again",
-        );
+    /// A stream where none can be.
+    fn streams(&mut self, ty: &Type, whole: bool) {
+        let message = match whole {
+            true => "a stream is a parameter or a result of its own, and no part of a value",
+            false => "write it with the type of its items: `impl Stream<Item = …>`",
+        };
+        self.errors.add(ty, message);
     }
-}
-
-fn names_stream(bounds: &Punctuated<TypeParamBound, Token![+]>) -> bool {
-    bounds.iter().any(|bound| match bound {
-        TypeParamBound::Trait(bound) => {
-            bound.path.segments.last().is_some_and(|last| last.ident == "Stream")
-        }
-        _ => false,
-    })
 }
 
 /// What to write instead of a reference.

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
 use super::schema::schema;
-use super::server::timeout;
+use super::server::{decode, timeout};
 use super::{data, hidden, local, place, support};
 use crate::model::{Method, Param, ParamKind, Returns, Service, plain};
 
@@ -80,40 +80,58 @@ fn call(method: &Method, service: &Service) -> TokenStream {
     });
     let parameters = method.travelling().map(|param| {
         let (ident, ty) = (&param.ident, &param.ty);
-        quote!(#ident: #ty)
+        let sent = matches!(param.kind, ParamKind::Stream { .. });
+        let sent = sent.then(|| quote!(+ ::core::marker::Send + 'static));
+        quote!(#ident: #ty #sent)
     });
 
-    let count = method.travelling().count();
+    let count = method.values().count();
     let mutability = (count > 0).then(|| quote!(mut));
-    let writes = method.travelling().map(|param| write(param, &support));
-    let Returns { ty, bytes, error } = &method.returns;
-    let decode = if *bytes {
-        quote!(#support::value::decode_bytes)
-    } else {
-        let data = data(ty, method.opaque, &support);
-        quote_spanned!(place(ty)=> #data::__decode)
+    let writes = method.values().map(|param| write(param, &support));
+    let uploads = method.streams().map(|param| upload(param, &support));
+    let Returns { ty, bytes, error, stream } = &method.returns;
+    let decode = decode(ty, *bytes, method.opaque, &support);
+    let (kind, typed, call) = match stream {
+        None => ("Call", "typed", "__call"),
+        Some(_) => ("StreamCall", "typed_stream", "__stream_call"),
     };
+    let [kind, typed, call] = [kind, typed, call].map(local);
     let (ending, make) = match error {
         None => {
-            (quote!(#support::CallError), quote!(#support::Client::typed::<_, #support::CallError>))
+            let error = quote!(#support::CallError);
+            (error.clone(), quote!(#support::Client::#typed::<_, #error>))
         }
         Some(error) => {
             let data = data(error, method.opaque, &support);
-            (quote!(#support::MethodError<#error>), quote_spanned!(place(error)=> #data::__call))
+            (quote!(#support::MethodError<#error>), quote_spanned!(place(error)=> #data::#call))
         }
     };
     let (name, idempotent, timeout) = (&method.name, method.idempotent, timeout(method));
     quote! {
         #(#attrs)*
         #docs
-        #vis fn #ident(&self, #(#parameters),*) -> #support::Call<#ty, #ending> {
+        #vis fn #ident(&self, #(#parameters),*) -> #support::#kind<#ty, #ending> {
             let #mutability #params = #support::ParamsWriter::positions(#count);
             #(#writes)*
             let #about =
                 #support::Method { name: #name, idempotent: #idempotent, timeout: #timeout };
-            #make(&self.client, &#about, #params, #decode)
+            #make(&self.client, &#about, #params, #decode) #(#uploads)*
         }
     }
+}
+
+/// Sends an argument stream along with the call.
+fn upload(param: &Param, support: &TokenStream) -> TokenStream {
+    let (ident, ParamKind::Stream { item, bytes }) = (&param.ident, &param.kind) else {
+        return TokenStream::new();
+    };
+    let encode = if *bytes {
+        quote!(#support::encode_bytes)
+    } else {
+        let data = data(item, param.opaque, support);
+        quote_spanned!(place(item)=> #data::__encode)
+    };
+    quote!(.upload(#support::Upload::new(#ident, #encode)))
 }
 
 /// Encodes an argument.
@@ -121,7 +139,7 @@ fn write(param: &Param, support: &TokenStream) -> TokenStream {
     let (ident, name, params) = (&param.ident, plain(&param.ident), local("params"));
     let data = |ty| data(ty, param.opaque, support);
     match &param.kind {
-        ParamKind::Context => TokenStream::new(),
+        ParamKind::Context | ParamKind::Stream { .. } => TokenStream::new(),
         ParamKind::Owned => {
             let data = data(&param.ty);
             quote!(#data::__write(&#ident, #name, &mut #params);)

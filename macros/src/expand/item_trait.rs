@@ -5,6 +5,7 @@ use quote::{ToTokens, quote_spanned};
 use syn::{FnArg, ItemTrait, Pat, ReturnType, Token, TraitItem, TraitItemFn, Type, parse_quote};
 
 use crate::options::{is_deprecation, is_option};
+use crate::shape;
 
 /// The trait that users implement, with plain `async fn`.
 ///
@@ -32,6 +33,9 @@ fn rewrite(method: &mut TraitItemFn) {
             FnArg::Receiver(receiver) => receiver.attrs.clear(),
             FnArg::Typed(arg) => {
                 arg.attrs.clear();
+                if shape::stream_item(&arg.ty).is_some() {
+                    own(&mut arg.ty);
+                }
                 match &mut *arg.pat {
                     Pat::Ident(pat) => pat.mutability = None,
                     pattern => *pattern = parse_quote!(_),
@@ -53,6 +57,14 @@ fn rewrite(method: &mut TraitItemFn) {
     }
 }
 
+/// An argument stream is the handler's own, and needs no pinning.
+fn own(ty: &mut Type) {
+    if let Type::ImplTrait(anonymous) = ty {
+        anonymous.bounds.push(parse_quote!(::core::marker::Unpin));
+        anonymous.bounds.push(parse_quote!('static));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use quote::quote;
@@ -68,6 +80,7 @@ mod tests {
                 #[farcall(idempotent)]
                 async fn div(&self, a: f64, b: f64) -> Result<f64, E>;
                 async fn reset(&self);
+                async fn double(&self, of: impl Stream<Item = i64>) -> impl Stream<Item = i64>;
             }
         };
         let expected: ItemTrait = parse_quote! {
@@ -77,6 +90,8 @@ mod tests {
                 fn div(&self, a: f64, b: f64)
                     -> impl ::core::future::Future<Output = Result<f64, E>>;
                 fn reset(&self) -> impl ::core::future::Future<Output = ()>;
+                fn double(&self, of: impl Stream<Item = i64> + ::core::marker::Unpin + 'static)
+                    -> impl ::core::future::Future<Output = impl Stream<Item = i64>>;
             }
         };
         assert_eq!(item_trait(&item).to_string(), quote!(#expected).to_string());

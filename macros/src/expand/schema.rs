@@ -35,19 +35,27 @@ fn method(method: &Method, support: &TokenStream) -> TokenStream {
     let of_result =
         if returns.bytes { bytes(support) } else { described(&returns.ty, opaque, support) };
     let params = method.travelling().map(|param| {
-        let (name, ty) = (text(&plain(&param.ident)), text(&written(&param.ty)));
+        let name = text(&plain(&param.ident));
         let of_param = of_param(param, support);
-        quote!(.param(#name, #ty, #of_param))
+        if let ParamKind::Stream { item, .. } = &param.kind {
+            let ty = text(&written(item));
+            quote!(.param_stream(#name, #ty, #of_param))
+        } else {
+            let ty = text(&written(&param.ty));
+            quote!(.param(#name, #ty, #of_param))
+        }
     });
     let error = returns.error.as_ref().map(|error| {
         let (ty, of_error) = (text(&written(error)), described(error, opaque, support));
         quote!(.error(#ty, #of_error))
     });
+    let stream = returns.stream.map(|_| quote!(.stream()));
     let (idempotent, timeout) = (method.idempotent, timeout(method));
     quote! {
         .method(#name, #docs, #result, #of_result)
         #(#params)*
         #error
+        #stream
         .options(#idempotent, #timeout);
     }
 }
@@ -62,7 +70,10 @@ fn of_param(param: &Param, support: &TokenStream) -> TokenStream {
             quote_spanned!(place(item)=> #data::__describe_list)
         }
         ParamKind::LentText => quote!(|describer| describer.describe::<::std::string::String>()),
-        ParamKind::Bytes | ParamKind::LentBytes => bytes(support),
+        ParamKind::Bytes | ParamKind::LentBytes | ParamKind::Stream { bytes: true, .. } => {
+            bytes(support)
+        }
+        ParamKind::Stream { item, .. } => described(item, param.opaque, support),
     }
 }
 

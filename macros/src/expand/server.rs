@@ -2,10 +2,10 @@
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::Ident;
+use syn::{Ident, Type};
 
 use super::{data, hidden, local, place, support};
-use crate::model::{Method, Param, ParamKind, Returns, Service, plain};
+use crate::model::{Fails, Method, Param, ParamKind, Returns, Service, plain};
 
 /// `CalcServer`, with all that it needs out of the user's sight.
 pub(super) fn server(service: &Service) -> TokenStream {
@@ -126,31 +126,23 @@ fn steps(method: &Method, service: &Service) -> TokenStream {
     let [params, arguments, context, target] =
         ["params", "arguments", "context", "target"].map(local);
 
-    let names: Vec<String> = method.travelling().map(|param| plain(&param.ident)).collect();
+    let names: Vec<String> = method.values().map(|param| plain(&param.ident)).collect();
     let reads = method.travelling().map(|param| read(param, &support));
-    let mutability = (!names.is_empty()).then(|| quote!(mut));
+    let mutability = method.travelling().next().map(|_| quote!(mut));
     let has_context = method.params.iter().any(|param| param.kind == ParamKind::Context);
-    let keep_context =
-        has_context.then(|| quote!(let #context = ::core::clone::Clone::clone(#context);));
+    let keep_context = (has_context || method.returns.stream.is_some())
+        .then(|| quote!(let #context = ::core::clone::Clone::clone(#context);));
 
     let passed = method.params.iter().map(pass);
     let run = quote! {
         <__FarcallService as #item>::#ident(&*#target, #(#passed),*).await
     };
-    let outcome = match &method.returns.error {
-        None => reply(method, &quote!(&#run), &support),
-        Some(error) => {
-            let returned = local("returned");
-            let reply_value = reply(method, &quote!(#returned), &support);
-            let data = data(error, method.opaque, &support);
-            let reply_error = quote_spanned!(place(error)=> #data::__error);
-            quote! {
-                match &#run {
-                    ::core::result::Result::Ok(#returned) => #reply_value,
-                    ::core::result::Result::Err(#returned) => #reply_error(#returned),
-                }
-            }
-        }
+    let outcome = match method.returns.stream {
+        None => match &method.returns.error {
+            None => reply(method, &quote!(&#run), &support),
+            Some(error) => reply_either(method, error, &quote!(&#run), &support),
+        },
+        Some(fails) => results(method, fails, &run, &support),
     };
     quote! {
         let #mutability #arguments = #params.arguments(&[#(#names),*])?;
@@ -159,6 +151,50 @@ fn steps(method: &Method, service: &Service) -> TokenStream {
         #keep_context
         let #target = ::core::clone::Clone::clone(&self.0);
         ::core::result::Result::Ok(::std::boxed::Box::pin(async move { #outcome }))
+    }
+}
+
+/// Sends a stream of results. It may borrow from the service and from the arguments, so all that it
+/// takes is one future.
+fn results(method: &Method, fails: Fails, run: &TokenStream, support: &TokenStream) -> TokenStream {
+    let [context, stream, item, failed] = ["context", "stream", "item", "failed"].map(local);
+    let encode = match &method.returns.error {
+        Some(error) if fails.within => reply_either(method, error, &quote!(#item), support),
+        _ => reply(method, &quote!(#item), support),
+    };
+    let send =
+        |stream: &TokenStream| quote!(#support::results(&#context, #stream, |#item| #encode).await);
+    match &method.returns.error {
+        Some(error) if fails.before => {
+            let (send, data) = (send(&quote!(#stream)), data(error, method.opaque, support));
+            let reply_error = quote_spanned!(place(error)=> #data::__error);
+            quote! {
+                match #run {
+                    ::core::result::Result::Ok(#stream) => #send,
+                    ::core::result::Result::Err(#failed) => #reply_error(&#failed),
+                }
+            }
+        }
+        _ => send(run),
+    }
+}
+
+/// Encodes what is behind a reference to a `Result`.
+fn reply_either(
+    method: &Method,
+    error: &Type,
+    result: &TokenStream,
+    support: &TokenStream,
+) -> TokenStream {
+    let returned = local("returned");
+    let reply_value = reply(method, &quote!(#returned), support);
+    let data = data(error, method.opaque, support);
+    let reply_error = quote_spanned!(place(error)=> #data::__error);
+    quote! {
+        match #result {
+            ::core::result::Result::Ok(#returned) => #reply_value,
+            ::core::result::Result::Err(#returned) => #reply_error(#returned),
+        }
     }
 }
 
@@ -182,6 +218,11 @@ fn read(param: &Param, support: &TokenStream) -> TokenStream {
         }
         ParamKind::LentText => quote!(#arguments.next::<::std::string::String>()?),
         ParamKind::Bytes | ParamKind::LentBytes => quote!(#arguments.next_bytes()?),
+        ParamKind::Stream { item, bytes } => {
+            let (name, context) = (plain(&param.ident), local("context"));
+            let decode = decode(item, *bytes, param.opaque, support);
+            quote!(#arguments.next_stream(#context, #name, #decode)?)
+        }
     };
     quote!(let #argument = #decoded;)
 }
@@ -193,7 +234,9 @@ fn pass(param: &Param) -> TokenStream {
     match &param.kind {
         // A `Context` of another crate is found here.
         ParamKind::Context => quote_spanned!(span=> &#context),
-        ParamKind::Owned | ParamKind::Bytes => quote_spanned!(span=> #argument),
+        ParamKind::Owned | ParamKind::Bytes | ParamKind::Stream { .. } => {
+            quote_spanned!(span=> #argument)
+        }
         ParamKind::Lent(_)
         | ParamKind::LentList(_)
         | ParamKind::LentText
@@ -217,6 +260,15 @@ fn reply(method: &Method, value: &TokenStream, support: &TokenStream) -> TokenSt
         let data = data(ty, method.opaque, support);
         quote_spanned!(place(ty)=> #data::__reply(#value))
     }
+}
+
+/// What reads a value of this type, or an item of a stream of them.
+pub(super) fn decode(ty: &Type, bytes: bool, opaque: bool, support: &TokenStream) -> TokenStream {
+    if bytes {
+        return quote!(#support::value::decode_bytes);
+    }
+    let data = data(ty, opaque, support);
+    quote_spanned!(place(ty)=> #data::__decode)
 }
 
 /// The method's timeout, as an `Option<Duration>`.

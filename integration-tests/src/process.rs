@@ -1,0 +1,59 @@
+//! A server in a process of its own.
+
+use std::process::{Child, Command, ExitStatus};
+
+use farcall_testkit::Remote;
+
+use crate::Memory;
+
+/// A process, killed when this is dropped.
+#[derive(Debug)]
+pub struct Process(Child);
+
+impl Process {
+    pub(crate) fn new(child: Child) -> Self {
+        Process(child)
+    }
+
+    /// Asks it to stop, and blocks the calling thread until it has ended.
+    pub fn stop(&mut self) -> ExitStatus {
+        self.terminate();
+        // Waiting closes it otherwise, and it would end by that.
+        let _open = self.0.stdin.take();
+        self.0.wait().expect("it is our child")
+    }
+
+    /// The memory that it takes.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        Memory::of(self.0.id())
+    }
+}
+
+impl Remote for Process {
+    fn kill(&mut self) {
+        self.0.kill().expect("it is our child");
+        self.0.wait().expect("it is our child");
+    }
+
+    fn terminate(&mut self) {
+        let kill = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
+        assert!(kill.expect("`kill` is there").success());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Ends this process when its standard input does, so that no server outlives the test that started
+/// it, however that ends.
+pub fn end_with_parent() {
+    std::thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(1);
+    });
+}
