@@ -23,7 +23,7 @@ pub(crate) trait Streams: Clone + 'static {
     /// # Errors
     ///
     /// When the stream cannot be opened; the load is given up then.
-    async fn from_server(
+    async fn download(
         &self,
         size: usize,
     ) -> anyhow::Result<impl Stream<Item = anyhow::Result<Self::Item>>>;
@@ -33,7 +33,7 @@ pub(crate) trait Streams: Clone + 'static {
     /// # Errors
     ///
     /// When the stream fails; the load is given up then.
-    async fn to_server(
+    async fn upload(
         &self,
         items: impl Stream<Item = Bytes> + Send + 'static,
     ) -> anyhow::Result<u64>;
@@ -85,12 +85,12 @@ pub(crate) fn all_arrived(load: &Load, arrived: u64) -> anyhow::Result<()> {
 async fn stream(client: impl Streams, load: Load) -> anyhow::Result<u64> {
     match load.shape.work {
         Work::ServerStream => {
-            read(client.from_server(load.shape.size).await?, &load).await?;
+            read(client.download(load.shape.size).await?, &load).await?;
             Ok(0)
         }
         Work::ClientStream => {
             let meter = load.meter.clone();
-            client.to_server(items(&load).inspect(move |_| meter.count(1))).await
+            client.upload(items(&load).inspect(move |_| meter.count(1))).await
         }
         Work::BothWays => {
             read(client.both_ways(items(&load)).await?, &load).await?;

@@ -36,6 +36,9 @@ fn every_peer_answers_and_the_notes_survive() {
     let report = fs::read_to_string(&results).unwrap();
     assert!(status.success(), "{report}");
     assert!(!report.contains("earlier run"));
-    assert!(!report.contains('–'), "a figure is missing:\n{report}");
+    // Goals have a range each, and those of other loads are not measured here.
+    for section in report.split("\n## ").filter(|section| !section.starts_with("Goals")) {
+        assert!(!section.contains('–'), "a figure is missing:\n{section}");
+    }
     assert!(report.ends_with("## Notes\n\nBy hand.\n"));
 }

@@ -54,14 +54,14 @@ fn functions() -> Functions {
 impl Streams for Client {
     type Item = Bytes;
 
-    async fn from_server(
+    async fn download(
         &self,
         size: usize,
     ) -> anyhow::Result<impl Stream<Item = anyhow::Result<Bytes>>> {
         Ok(self.stream("send", (size,)).map(|item| Ok(item?)))
     }
 
-    async fn to_server(
+    async fn upload(
         &self,
         items: impl Stream<Item = Shared> + Send + 'static,
     ) -> anyhow::Result<u64> {

@@ -76,7 +76,7 @@ impl ItemsClient {
 impl Streams for ItemsClient {
     type Item = Bytes;
 
-    async fn from_server(
+    async fn download(
         &self,
         size: usize,
     ) -> anyhow::Result<impl Stream<Item = anyhow::Result<Bytes>>> {
@@ -87,7 +87,7 @@ impl Streams for ItemsClient {
         Ok(response.into_inner().map(|item| Ok(item?.bytes)))
     }
 
-    async fn to_server(
+    async fn upload(
         &self,
         items: impl Stream<Item = Bytes> + Send + 'static,
     ) -> anyhow::Result<u64> {
