@@ -164,11 +164,13 @@ impl Client {
         StreamCall::new(self.known(method, params), decode)
     }
 
+    #[inline]
     fn known(&self, method: &Method, params: ParamsWriter) -> (About, Request) {
         let name = CompactString::const_new(method.name);
         self.request(name, method, params.finish(), self.expects)
     }
 
+    #[inline]
     fn request(
         &self,
         method: CompactString,

@@ -286,6 +286,7 @@ impl Pending {
     }
 
     /// The server that gets a call, if one may have it.
+    #[inline]
     fn choose(&mut self, service: ServiceIndex, avoid: Option<PeerId>, new: &NewCall) -> Choice {
         let Some(expects) = new.expects else {
             return self.routes.pick(service, avoid).map_or(Choice::Wait, Choice::Server);

@@ -54,7 +54,9 @@ pub(crate) struct Streams {
 }
 
 impl Request {
-    /// A call of what `about` says, with these parameters.
+    /// A call of what `about` says, with these parameters. Put together where it is made: to pass on
+    /// its parts costs more than to write them.
+    #[inline]
     pub(crate) fn new(
         about: &About,
         target: Target,
@@ -83,6 +85,7 @@ impl Request {
     }
 
     /// Changes something of the call, if it is one.
+    #[inline]
     pub(crate) fn set(&mut self, change: impl FnOnce(&mut NewCall)) {
         if let Ok(call) = &mut self.call {
             change(call);
@@ -100,6 +103,7 @@ impl Request {
     }
 
     /// Hands over a call that has one result and no streams.
+    #[inline]
     pub(crate) fn submit(
         mut self,
         about: &About,

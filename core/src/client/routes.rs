@@ -62,6 +62,7 @@ impl Route {
 
 impl Routes {
     /// The service of this name; `true` if it is new, and to be watched.
+    #[inline]
     pub(crate) fn service(&mut self, name: &CompactString) -> (ServiceIndex, bool) {
         if let Some(index) = self.index.get(name) {
             return (*index, false);

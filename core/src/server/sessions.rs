@@ -94,6 +94,7 @@ impl Sessions {
         session.map(|session| session.calls.into_iter().collect()).unwrap_or_default()
     }
 
+    #[inline]
     pub(crate) fn get(&self, peer: PeerId) -> Option<&Session> {
         self.sessions.get(&peer)
     }
