@@ -6,7 +6,8 @@
 //!
 //! The queue itself has no bound: its reader admits what it takes, where the number of calls and of
 //! their bytes is bounded (see `docs/ARCHITECTURE.md`, "Bounds"). What waits before that is at most
-//! one entry for each future that its caller holds, and one for each that it has dropped since.
+//! one entry for each future that its caller holds, one for each that it has dropped since, and of
+//! each stream what there is credit for.
 
 use std::ops::ControlFlow;
 use std::pin::Pin;

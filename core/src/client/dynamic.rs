@@ -81,7 +81,9 @@ impl Client {
         Ok(servers.into_iter().zip(outcomes).collect())
     }
 
-    /// The same, for a typed client: its calls are compared with what each server offers.
+    /// The same, for a typed client: its calls are compared with what each server of the service
+    /// offers. Those of [`at`](Client::at) and [`every`](Client::every), for one peer each, are not;
+    /// a server that they do not fit refuses them.
     ///
     /// # Panics
     /// The first time, if a `JsonSchema` that somebody wrote by hand does.
