@@ -330,7 +330,10 @@ impl Hub {
                 }
             }
             // Never asked for, since the link says that it has no shared queue.
-            Outbound::Frame { to: Address::Any(_), .. } => {}
+            Outbound::Frame { to: Address::Any(_), .. }
+            | Outbound::Settle(_)
+            | Outbound::PutBack(_)
+            | Outbound::Withdraw { .. } => {}
             Outbound::Watch(watch) => self.watch(node, watch),
             Outbound::Serve(announcement) => self.serve(node, *announcement),
             Outbound::Announce(announcement) => self.announce(&announcement),

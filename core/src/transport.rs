@@ -21,6 +21,18 @@
 //! - A [`Frame::Cancel`] that finds its call not wholly sent may take it back: neither is delivered
 //!   then, and neither comes back.
 //!
+//! # Obligations of a transport with a shared queue
+//! - A call to [`Address::Any`] waits in the queue until one server takes it. It arrives there with a
+//!   [`Receipt`], as a frame of the peer that sent it, and is kept until core settles it: by the frame that
+//!   answers it, by [`Outbound::Settle`], or by [`Outbound::PutBack`].
+//! - One that a full queue does not take comes back as [`Inbound::Refused`]. One that has certainly
+//!   not been taken by anybody comes back as [`Inbound::Undelivered`] with `written: false`, also when the
+//!   last server goes; one whose taker is lost, and of which nobody can say how it ended, with `written:
+//!   true`.
+//! - [`Frame::Cancel`] to [`Address::Any`] takes the call back, or is passed on to its taker.
+//! - When a link forgets its peers ([`Inbound::PeerDown`]), receipts of their calls mean nothing any more, and may
+//!   still be settled.
+//!
 //! What core does in turn: it reads the stream, and pauses only while its own frames wait for the link
 //! in great number; it feeds many frames before it flushes. An error of the sink is the end of the link.
 //! It closes the sink once every call that this node started is answered: closing flushes, then says
@@ -37,7 +49,7 @@ use futures::future::LocalBoxFuture;
 use futures::{Sink, Stream};
 
 use crate::config::Section;
-use crate::wire::{Announcement, CallId, Frame, Hello};
+use crate::wire::{Announcement, CallId, Failure, Frame, Hello};
 
 /// A way to reach other nodes, configured and not yet in use.
 pub trait Transport: Send {
@@ -144,6 +156,20 @@ pub enum Outbound {
         /// The delivery that this frame concludes, to be settled together with it.
         settles: Option<Receipt>,
     },
+    /// A delivery is concluded without a frame: its call was one-way, cancelled, or its caller is gone.
+    /// Each delivery is concluded once, in one of the three ways.
+    Settle(Receipt),
+    /// A delivery was not started, and is for others to take.
+    PutBack(Receipt),
+    /// Take a call back that went to [`Address::Any`], if nobody has taken it: answered by
+    /// [`Inbound::Undelivered`] with `written: false`, or else by [`Inbound::Taken`]. Unlike a cancel, it does a
+    /// call that runs no harm. Unanswered if the call has ended.
+    Withdraw {
+        /// The service it is for.
+        service: CompactString,
+        /// Which call.
+        id: CallId,
+    },
     /// Find the servers of a service, now and as they come and go. Each shows itself by
     /// [`Inbound::PeerUp`] and a [`Frame::Announce`]; [`Inbound::Watching`] follows the first look.
     Watch(Watch),
@@ -199,6 +225,35 @@ pub enum Inbound {
         /// Whether the peer may have got it all the same.
         written: bool,
     },
+    /// The shared queue of a service does not take a call: it is full, or has no memory left.
+    Refused {
+        /// The call.
+        id: CallId,
+        /// Why, with a hint when to try again.
+        failure: Box<Failure>,
+    },
+    /// The answer to [`Outbound::Withdraw`] for a call that some server has taken. Which one is not
+    /// said: its first frame does.
+    Taken {
+        /// The call.
+        id: CallId,
+    },
+    /// Other servers of this service have room: calls from its queue that wait here are to be put
+    /// back ([`Outbound::PutBack`]) rather than kept waiting.
+    GiveBack {
+        /// The service.
+        service: CompactString,
+    },
+    /// How full the shared queue of a watched service is. Told before [`Inbound::Watching`], and again as it
+    /// changes, about once a second while every service is watched.
+    Queue {
+        /// The service.
+        service: CompactString,
+        /// Calls that no server has taken yet.
+        waiting: u64,
+        /// Calls that servers have taken and not settled, by the server's id.
+        pending: Vec<(CompactString, u64)>,
+    },
     /// A session has begun.
     PeerUp {
         /// Its number.
@@ -235,7 +290,8 @@ pub enum Inbound {
         /// Why, for people.
         reason: String,
     },
-    /// The answer to [`Outbound::Serve`].
+    /// The answer to [`Outbound::Serve`]. Comes again, as an error, if the identity is lost later: to
+    /// another server, while this one was away for longer than its lease.
     Serving {
         /// The service.
         service: CompactString,

@@ -49,6 +49,8 @@ impl Sink<Outbound> for Outgoing {
         let hub = self.open()?;
         match outbound {
             Outbound::Frame { to, frame, confirm, settles: _ } => hub.send(&to, &frame, confirm),
+            // Never asked for: there is no shared queue.
+            Outbound::Settle(_) | Outbound::PutBack(_) | Outbound::Withdraw { .. } => {}
             Outbound::Watch(watch) => discovery::watch(hub, watch),
             Outbound::Serve(announcement) => hub.serve(*announcement),
             Outbound::Announce(announcement) => hub.announce(*announcement),

@@ -192,6 +192,10 @@ fn sort(
         Inbound::Undelivered { to, id, reason, written } => {
             client.push(ClientInbound::Undelivered { to, id, reason, written });
         }
+        Inbound::Refused { .. }
+        | Inbound::Taken { .. }
+        | Inbound::GiveBack { .. }
+        | Inbound::Queue { .. } => {}
         Inbound::PeerUp { peer, hello, credentials } => {
             server.push(ServerInbound::PeerUp(peer, hello.clone(), credentials));
             client.push(ClientInbound::PeerUp(peer, hello));
