@@ -39,6 +39,7 @@
 //! goodbye as *clean* to every peer ([`Frame::Goodbye`]), so that their calls which were still on the
 //! way here go elsewhere. A link that is dropped unclosed says nothing, like a process that died.
 
+mod backoff;
 mod inbox;
 
 use std::fmt;
@@ -50,6 +51,7 @@ use compact_str::CompactString;
 use futures::future::LocalBoxFuture;
 use futures::{Sink, Stream};
 
+pub use backoff::Backoff;
 pub use inbox::Inbox;
 
 use crate::config::Section;

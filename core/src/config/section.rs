@@ -87,7 +87,12 @@ impl<'r> Section<'r> {
         self.refuse(key, accepted, None);
     }
 
-    /// As [`reject`](Section::reject), with a word on what was probably meant.
+    /// As [`reject`](Section::reject), with a word on why, or on what was probably meant. It is shown
+    /// as it is, so it must not quote what may be secret.
+    pub fn reject_with(&mut self, key: &str, accepted: &str, help: impl Into<String>) {
+        self.refuse(key, accepted, Some(help.into()));
+    }
+
     pub(super) fn refuse(&mut self, key: &str, accepted: &str, help: Option<String>) {
         let key = join(&self.path, key);
         let mistake = match self.layers.get(&key) {
@@ -222,6 +227,22 @@ mod tests {
             "FARCALL_ZMQ__BIND: zmq.bind: not accepted\n  \
              found     redis://:***@h (text)\n  \
              accepted  an endpoint, such as tcp://127.0.0.1:5555"
+        );
+    }
+
+    #[test]
+    fn a_rejected_value_may_come_with_the_reason() {
+        let layers = layers("FARCALL_REDIS__TLS__CA", "x");
+        let mut reading = layers.read();
+        let mut section = reading.section("redis");
+        section.section("tls").text("ca");
+        section.reject_with("tls.ca", "a certificate", "this is none");
+        assert_eq!(
+            reading.finish().unwrap_err().mistakes()[0].to_string(),
+            "FARCALL_REDIS__TLS__CA: redis.tls.ca: not accepted\n  \
+             found     x (text)\n  \
+             accepted  a certificate\n  \
+             help      this is none"
         );
     }
 
