@@ -2,10 +2,14 @@
 
 mod memory;
 mod process;
+mod redis_server;
 mod scenario;
 mod unix_world;
+mod waiting;
 
 pub use memory::Memory;
 pub use process::{Process, end_with_parent};
+pub use redis_server::{RedisOptions, RedisServer};
 pub use scenario::{SCENARIO, scenario_service};
 pub use unix_world::UnixWorld;
+pub use waiting::{PATIENCE, wait_until};

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::redis::redis_server;
 use crate::steps::{cargo, root, step};
 
 /// The transports in the order of their columns, and the test that tries each of them.
@@ -19,6 +20,7 @@ const END: &str = "<!-- The end of the matrix. -->\n";
 
 /// Runs the contract on every transport, and writes the matrix.
 pub(crate) fn run_and_write() -> Result<(), String> {
+    redis_server()?;
     let results = Results::new()?;
     for (transport, suite) in SUITES {
         let mut test = cargo(&["test"]);

@@ -82,7 +82,8 @@ impl<'r> Section<'r> {
     /// Refuses a value that a getter let through, for a rule of yours: `accepted` says what would
     /// do.
     ///
-    /// The mistake names the value and who wrote it by itself.
+    /// The mistake names the value and who wrote it by itself. A value that was refused already is left
+    /// at that.
     pub fn reject(&mut self, key: &str, accepted: &str) {
         self.refuse(key, accepted, None);
     }
@@ -95,6 +96,9 @@ impl<'r> Section<'r> {
 
     pub(super) fn refuse(&mut self, key: &str, accepted: &str, help: Option<String>) {
         let key = join(&self.path, key);
+        if self.findings.mistakes.iter().any(|mistake| mistake.key.as_ref() == Some(&key)) {
+            return;
+        }
         let mistake = match self.layers.get(&key) {
             Some((given, origin)) => {
                 Mistake::new(origin, "not accepted").found(given.describe(&key))
@@ -244,6 +248,16 @@ mod tests {
              accepted  a certificate\n  \
              help      this is none"
         );
+    }
+
+    #[test]
+    fn a_value_is_refused_once() {
+        let layers = layers("FARCALL_T__N", "x");
+        let mut reading = layers.read();
+        let mut section = reading.section("t");
+        section.count("n", 1, 1..=9);
+        section.reject("n", "an odd number");
+        assert_eq!(reading.finish().unwrap_err().mistakes().len(), 1);
     }
 
     #[test]

@@ -1,0 +1,60 @@
+//! Ports for servers that want one.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::ops::Range;
+
+/// Below what the kernel gives to outgoing connections: while a server is down, nobody may be given
+/// its port, least of all a client that dials it and would be connected to itself.
+const RANGE: Range<u16> = 10_000..32_768;
+
+/// A port of 127.0.0.1 that no other test takes while this lives, also while nothing listens.
+#[derive(Debug)]
+pub(crate) struct Port {
+    number: u16,
+    /// The port of the same number for datagrams, which servers do not use: whoever has it, has
+    /// the other. It is free again with the process, however that ends.
+    _reserved: UdpSocket,
+}
+
+impl Port {
+    /// One that nothing listens at. Somebody who reserves nothing may still be faster.
+    ///
+    /// # Panics
+    /// A thousand of them were taken.
+    pub(crate) fn reserve() -> Self {
+        let free = (0..1000).find_map(|_| {
+            let number = random();
+            let at = (Ipv4Addr::LOCALHOST, number);
+            let reserved = UdpSocket::bind(at).ok()?;
+            TcpListener::bind(at).ok()?;
+            Some(Port { number, _reserved: reserved })
+        });
+        free.expect("one port of many is free")
+    }
+
+    pub(crate) fn number(&self) -> u16 {
+        self.number
+    }
+}
+
+fn random() -> u16 {
+    let number = RandomState::new().build_hasher().finish() % RANGE.len() as u64;
+    RANGE.start + u16::try_from(number).expect("it is less than the range has")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_reserved_once_and_free_afterwards() {
+        let port = Port::reserve();
+        let at = (Ipv4Addr::LOCALHOST, port.number());
+        assert!(RANGE.contains(&port.number()));
+        assert!(UdpSocket::bind(at).is_err());
+        TcpListener::bind(at).expect("its owner may listen");
+        drop(port);
+        UdpSocket::bind(at).expect("it was given back");
+    }
+}
