@@ -12,8 +12,8 @@ pub(crate) const MAX_CALLS: usize = 64;
 
 /// Packs, each under a receipt for every call of it.
 ///
-/// A receipt is `generation (16 bits), slot (40), place in the pack (8)`. A new generation begins when all is
-/// forgotten, so that receipts of before mean nothing.
+/// A receipt is `generation (16 bits), slot (40), place in the pack (8)`. A new generation, which no other service
+/// of this node has, begins when all is forgotten, so that receipts of before mean nothing.
 #[derive(Debug)]
 pub(crate) struct Deliveries {
     slots: Vec<Option<Delivery>>,
@@ -64,12 +64,12 @@ pub(crate) struct PutBack {
 }
 
 impl Deliveries {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(generation: u16) -> Self {
         Deliveries {
             slots: Vec::new(),
             free: Vec::new(),
             known: HashMap::new(),
-            generation: 0,
+            generation,
             unsettled: [0; 2],
             returning: Vec::new(),
         }
@@ -108,10 +108,10 @@ impl Deliveries {
     }
 
     fn find(&mut self, receipt: Receipt) -> Option<(usize, u64)> {
-        let (generation, slot) = ((receipt.0 >> 48) as u16, (receipt.0 >> 8) & 0xff_ffff_ffff);
+        let slot = (receipt.0 >> 8) & 0xff_ffff_ffff;
         let (slot, bit) = (usize::try_from(slot).ok()?, 1_u64.checked_shl(receipt.0 as u32 & 0xff)?);
         let delivery = self.slots.get(slot)?.as_ref()?;
-        let is_left = generation == self.generation && delivery.left & bit != 0;
+        let is_left = self.gave(receipt) && delivery.left & bit != 0;
         (is_left && delivery.back & bit == 0).then_some((slot, bit))
     }
 
@@ -179,9 +179,9 @@ impl Deliveries {
         !self.returning.is_empty()
     }
 
-    /// Forgets everything.
-    pub(crate) fn clear(&mut self) {
-        *self = Deliveries { generation: self.generation.wrapping_add(1), ..Deliveries::new() };
+    /// Whether a receipt is one of these.
+    pub(crate) fn gave(&self, receipt: Receipt) -> bool {
+        (receipt.0 >> 48) as u16 == self.generation
     }
 }
 
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn an_entry_is_settled_with_its_last_call() {
-        let mut deliveries = Deliveries::new();
+        let mut deliveries = Deliveries::new(7);
         let receipts = add(&mut deliveries, 1, MAX_CALLS);
         for receipt in &receipts[1..] {
             assert_eq!(deliveries.settle(*receipt), None);
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn what_is_put_back_goes_in_an_entry_of_its_own() {
-        let mut deliveries = Deliveries::new();
+        let mut deliveries = Deliveries::new(7);
         let receipts = add(&mut deliveries, 1, 3);
         deliveries.put_back(receipts[0]);
         deliveries.put_back(receipts[2]);
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn an_entry_that_is_put_back_whole_is_settled_at_once() {
-        let mut deliveries = Deliveries::new();
+        let mut deliveries = Deliveries::new(7);
         let receipts = add(&mut deliveries, 1, 2);
         receipts.iter().for_each(|receipt| deliveries.put_back(*receipt));
         let (_, settled) = deliveries.take_back();
@@ -243,9 +243,11 @@ mod tests {
 
     #[test]
     fn receipts_of_before_mean_nothing() {
-        let mut deliveries = Deliveries::new();
+        let mut deliveries = Deliveries::new(7);
         let old = add(&mut deliveries, 1, 1);
-        deliveries.clear();
+        assert!(deliveries.gave(old[0]));
+        let mut deliveries = Deliveries::new(8);
+        assert!(!deliveries.gave(old[0]));
         let new = add(&mut deliveries, 2, 1);
         assert_eq!(deliveries.settle(old[0]), None);
         assert!(deliveries.settle(new[0]).is_some());

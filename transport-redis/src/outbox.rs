@@ -37,6 +37,8 @@ pub(crate) struct Outbox {
     pub(crate) trims: [bool; 2],
     /// The last entry that was read of the inbox, and the bytes since the last time it was told.
     pub(crate) read: Option<(EntryId, usize)>,
+    /// How far the inbox was read is worth an exchange of its own.
+    pub(crate) tells_read: bool,
     /// Bytes that wait in all.
     bytes: usize,
 }
@@ -155,6 +157,7 @@ impl Outbox {
             deletes: [Vec::new(), Vec::new()],
             trims: [false; 2],
             read: None,
+            tells_read: false,
             bytes: 0,
         }
     }
@@ -172,6 +175,7 @@ impl Outbox {
             && self.settled.iter().all(VecDeque::is_empty)
             && self.deletes.iter().all(Vec::is_empty)
             && self.trims == [false; 2]
+            && !self.tells_read
     }
 
     /// A call that any server may take.
@@ -275,6 +279,7 @@ impl Outbox {
     /// What goes now. With `share` none, calls stay.
     pub(crate) fn take(&mut self, share: Option<Share>, put_backs: Vec<PutBack>, now: Instant) -> Batch {
         let mut batch = Batch { put_backs, read: self.read.take(), ..Batch::default() };
+        self.tells_read = false;
         batch.trims = std::mem::take(&mut self.trims);
         batch.deletes = std::mem::take(&mut self.deletes);
         let takes = self.take_backs.len().min(BATCH_ENTRIES);

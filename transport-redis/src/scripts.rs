@@ -3,9 +3,13 @@
 //! Scripts and not `FUNCTION LOAD`: functions are global to a server, so two versions of farcall that share a broker would
 //! overwrite each other's.
 
+use std::sync::LazyLock;
+
 use redis::Value;
 use redis::aio::MultiplexedConnection;
 use sha1_smol::Sha1;
+
+use crate::keys::Keys;
 
 /// A script and its name in the server's cache.
 #[derive(Debug)]
@@ -42,7 +46,13 @@ pub(crate) struct Scripts {
 }
 
 impl Scripts {
-    pub(crate) fn new() -> Self {
+    /// They are the same for everybody.
+    pub(crate) fn shared() -> &'static Scripts {
+        static SCRIPTS: LazyLock<Scripts> = LazyLock::new(Scripts::new);
+        &SCRIPTS
+    }
+
+    fn new() -> Self {
         let script = |text| Script::new(Memory::Anyhow, text);
         Scripts {
             attach: script(include_str!("scripts/attach.lua")),
@@ -99,8 +109,11 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    pub(crate) fn new(key: &str) -> Self {
-        Arguments { key: key.to_owned(), values: Vec::new() }
+    /// What every script is given.
+    pub(crate) fn new(keys: &Keys, member: &str) -> Self {
+        let mut arguments = Arguments { key: keys.prefix.to_string(), values: Vec::new() };
+        arguments.add(&keys.channels).add(member);
+        arguments
     }
 
     /// One more, as text.
