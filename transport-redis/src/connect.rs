@@ -215,3 +215,6 @@ impl fmt::Debug for Connector {
         write!(f, "Connector({})", self.shared.way)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -101,8 +101,15 @@ impl Cause {
                 passing(&what, "there must be a server that listens there")
             }
             (Some(io::ErrorKind::TimedOut), _) => passing("no answer in time", TIMED_OUT),
-            (Some(io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof), _) => {
-                let fix = if to.is_tls() { "" } else { "if it wants TLS, write rediss://" };
+            (
+                Some(
+                    io::ErrorKind::BrokenPipe
+                    | io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::UnexpectedEof,
+                ),
+                _,
+            ) => {
+                let fix = if to.is_tls() { CROWDED } else { CROWDED_OR_TLS };
                 passing("the server closed the connection", fix)
             }
             _ => passing(&what, ""),
@@ -150,7 +157,7 @@ impl Cause {
             ErrorKind::Server(ServerErrorKind::ResponseError)
                 if detail.contains("max number of clients") =>
             {
-                passing(&words, "its `maxclients` bounds them")
+                passing(&words, "`maxclients` of the server bounds them")
             }
             ErrorKind::Server(ServerErrorKind::BusyLoading) => {
                 passing("the server is loading its data", "")
@@ -174,6 +181,9 @@ const CREDENTIALS: &str = "redis.username and redis.password, or the URL, say wh
 const SENTINEL_CREDENTIALS: &str =
     "redis.sentinel.username and redis.sentinel.password say who asks it";
 const PERMISSIONS: &str = "the access list of this user must allow it";
+const CROWDED: &str = "it may have as many clients as its `maxclients` allows";
+const CROWDED_OR_TLS: &str =
+    "it may have as many clients as its `maxclients` allows, or want TLS: rediss://";
 const TIMED_OUT: &str = "redis.connect_timeout says how long an attempt may take";
 /// What a server must be.
 pub(crate) const VERSION: &str = "Redis 7.0 or newer is needed, or Valkey";
