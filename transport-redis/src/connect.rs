@@ -56,7 +56,8 @@ pub(crate) enum Purpose {
     /// Commands that the server answers at once.
     Commands,
     /// Commands that wait at the server: their answers may take as long as they like. Keepalive
-    /// still finds out that the server's machine is gone.
+    /// finds out that the server's machine is gone, but not that its process hangs: commands should wait
+    /// for a finite time, and whoever sent them a little longer.
     Blocking,
     /// What the server sends by itself, such as messages of channels; and commands, as above.
     Pushes,
