@@ -228,9 +228,8 @@ impl RedisConfig {
         }
         let tls_files =
             [("tls_ca", &self.tls_ca), ("tls_cert", &self.tls_cert), ("tls_key", &self.tls_key)];
-        if let (Some((key, _)), Some(false)) =
-            (tls_files.iter().find(|(_, file)| file.is_some()), self.uses_tls())
-        {
+        let named = tls_files.iter().find(|(_, file)| file.is_some());
+        if let (Some((key, _)), true, false) = (named, flaws.is_empty(), self.uses_tls()) {
             let why = "nothing is encrypted without rediss://".to_owned();
             flaws.push(Flaw { key, accepted: "nothing beside redis://", why });
         }
@@ -242,12 +241,10 @@ impl RedisConfig {
         flaws
     }
 
-    /// Whether TLS is wanted, if that can be told.
-    fn uses_tls(&self) -> Option<bool> {
-        match address::cluster(&self.cluster).ok()?.first() {
-            Some(node) => Some(node.is_tls()),
-            None => Some(Address::parse(&self.url).ok()?.endpoint.is_tls()),
-        }
+    /// Whether servers are spoken with by TLS. Where it cannot be told there is another flaw.
+    pub(crate) fn uses_tls(&self) -> bool {
+        let url = self.cluster.first().unwrap_or(&self.url);
+        Address::parse(url).is_ok_and(|address| address.endpoint.is_tls())
     }
 }
 

@@ -1,8 +1,14 @@
 //! Connections to the right server.
 
 pub(crate) mod address;
+mod candidates;
+mod cluster;
+mod dialer;
 mod error;
 mod greeting;
+mod pushes;
+mod sentinel;
+mod slot;
 mod tls;
 
 use std::fmt;
@@ -11,15 +17,15 @@ use std::time::Duration;
 
 use compact_str::CompactString;
 use redis::aio::MultiplexedConnection;
-use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use redis::{
-    AsyncConnectionConfig, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, PushInfo,
-    RedisConnectionInfo,
-};
-use tokio::sync::mpsc::{self, UnboundedReceiver};
+use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError};
+use tokio::time::{Instant, timeout_at};
 
 use self::address::{Address, Endpoint};
+use self::cluster::Cluster;
+use self::dialer::Dialer;
 pub(crate) use self::error::{ConnectError, Kind};
+pub(crate) use self::pushes::Pushes;
+use self::sentinel::Sentinels;
 use self::tls::Tls;
 use crate::RedisConfig;
 
@@ -30,13 +36,18 @@ pub(crate) struct Connector {
 }
 
 struct Shared {
-    endpoint: Endpoint,
+    way: Way,
+    dialer: Dialer,
     login: RedisConnectionInfo,
-    /// If servers are spoken with by TLS.
-    tls: Option<Tls>,
-    tcp: TcpSettings,
     connect_timeout: Duration,
     response_timeout: Duration,
+}
+
+/// How the server is found.
+enum Way {
+    Direct(Endpoint),
+    Sentinels(Sentinels),
+    Cluster(Cluster),
 }
 
 /// What a connection is for.
@@ -45,7 +56,8 @@ pub(crate) enum Purpose {
     /// Commands that the server answers at once.
     Commands,
     /// Commands that wait at the server: their answers may take as long as they like. Keepalive
-    /// still finds out that the server's machine is gone.
+    /// finds out that the server's machine is gone, but not that its process hangs: commands should wait
+    /// for a finite time, and whoever sent them a little longer.
     Blocking,
     /// What the server sends by itself, such as messages of channels; and commands, as above.
     Pushes,
@@ -61,9 +73,8 @@ pub(crate) struct Connection {
     pub(crate) run_id: CompactString,
     /// The number of this connection at this run of the server.
     pub(crate) client_id: u64,
-    /// What the server sends by itself, then that the connection is gone
-    /// ([`Disconnection`](redis::PushKind::Disconnection)).
-    pub(crate) pushes: Option<UnboundedReceiver<PushInfo>>,
+    /// What the server sends by itself; of [`Purpose::Pushes`] only.
+    pub(crate) pushes: Option<Pushes>,
     /// For messages: where it leads, without a password.
     pub(crate) node: String,
 }
@@ -84,15 +95,12 @@ impl Connector {
         if let Some(flaw) = config.flaws().first() {
             return Err(ConnectError::hopeless(flaw.to_string()));
         }
-        let address = Address::parse(&config.url).map_err(ConnectError::hopeless)?;
-        let tls = if address.endpoint.is_tls() { Some(Tls::load(config)?) } else { None };
-        let username = config.username.as_deref().or(address.username.as_deref());
-        let password = config.password.as_deref().or(address.password.as_deref());
+        let (way, login) = way(config).map_err(ConnectError::hopeless)?;
+        let tls = config.uses_tls().then(|| Tls::load(config)).transpose()?;
         let shared = Shared {
-            endpoint: address.endpoint,
-            login: login(username, password).set_db(address.db),
-            tls,
-            tcp: tcp(config.lease),
+            way,
+            dialer: Dialer::new(tls, config.lease),
+            login,
             connect_timeout: config.connect_timeout,
             response_timeout: config.response_timeout,
         };
@@ -113,99 +121,101 @@ impl Connector {
         purpose: Purpose,
     ) -> Result<Connection, ConnectError> {
         let shared = &*self.shared;
-        let limit = shared.connect_timeout;
-        match tokio::time::timeout(limit, shared.connect(&shared.endpoint, key, purpose)).await {
-            Ok(result) => result,
-            Err(_) => Err(ConnectError::new(
-                Kind::Passing,
-                &shared.endpoint,
-                &format!("not connected within {limit:?}"),
-                "redis.connect_timeout says how long an attempt may take",
-            )),
+        let until = Instant::now() + shared.connect_timeout;
+        let attempt = timeout_at(until, shared.connect(key, purpose, until)).await;
+        let result = attempt.unwrap_or_else(|_| {
+            let what = format!("not connected within {:?}", shared.connect_timeout);
+            let fix = "redis.connect_timeout says how long an attempt may take";
+            Err(ConnectError::new(Kind::Passing, &shared.way, &what, fix))
+        });
+        // Whoever sent us there may not have heard yet that another server is the master now.
+        if result.is_err() {
+            shared.way.distrust();
+        }
+        result
+    }
+}
+
+/// How the server is found, and how to log in there.
+fn way(config: &RedisConfig) -> Result<(Way, RedisConnectionInfo), String> {
+    let (username, password) = (config.username.as_deref(), config.password.as_deref());
+    if !config.cluster.is_empty() {
+        let cluster = Cluster::new(address::cluster(&config.cluster)?);
+        return Ok((Way::Cluster(cluster), dialer::login(username, password)));
+    }
+    let address = Address::parse(&config.url)?;
+    let username = username.or(address.username.as_deref());
+    let password = password.or(address.password.as_deref());
+    let login = dialer::login(username, password).set_db(address.db);
+    let way = match &config.sentinel {
+        Some(sentinel) => Way::Sentinels(Sentinels::new(sentinel, address.endpoint.is_tls())?),
+        None => Way::Direct(address.endpoint),
+    };
+    Ok((way, login))
+}
+
+impl Shared {
+    async fn connect(
+        &self,
+        key: &str,
+        purpose: Purpose,
+        until: Instant,
+    ) -> Result<Connection, ConnectError> {
+        let to = &match &self.way {
+            Way::Direct(endpoint) => endpoint.clone(),
+            Way::Sentinels(sentinels) => sentinels.master(&self.dialer, until).await?,
+            Way::Cluster(cluster) => cluster.owner(&self.dialer, &self.login, key, until).await?,
+        };
+        let failed = |error: RedisError| ConnectError::at(to, &error);
+        let (config, pushes) = self.settings(purpose);
+        let mut io = self.dialer.dial(to, &self.login, config).await.map_err(failed)?;
+        let questions = greeting::questions(key);
+        let answers =
+            io.send_packed_commands(&questions, 0, questions.len()).await.map_err(failed)?;
+        let in_cluster = matches!(self.way, Way::Cluster(_));
+        let greeting::Greeting { run_id, client_id } = greeting::judge(to, in_cluster, answers)?;
+        Ok(Connection { io, run_id, client_id, pushes, node: to.to_string() })
+    }
+
+    fn settings(&self, purpose: Purpose) -> (AsyncConnectionConfig, Option<Pushes>) {
+        let config = AsyncConnectionConfig::new();
+        match purpose {
+            Purpose::Commands => (config.set_response_timeout(Some(self.response_timeout)), None),
+            Purpose::Blocking => (config.set_response_timeout(None), None),
+            Purpose::Pushes => {
+                let (sender, pushes) = Pushes::channel();
+                let config = config.set_response_timeout(Some(self.response_timeout));
+                (config.set_push_sender(sender), Some(pushes))
+            }
+        }
+    }
+}
+
+impl Way {
+    fn distrust(&self) {
+        match self {
+            Way::Direct(_) => {}
+            Way::Sentinels(sentinels) => sentinels.distrust(),
+            Way::Cluster(cluster) => cluster.distrust(),
+        }
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Way::Direct(endpoint) => endpoint.fmt(f),
+            Way::Sentinels(sentinels) => write!(f, "the master `{}`", sentinels.master),
+            Way::Cluster(_) => f.write_str("the cluster"),
         }
     }
 }
 
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Connector({})", self.shared.endpoint)
+        write!(f, "Connector({})", self.shared.way)
     }
 }
 
-impl Shared {
-    async fn connect(
-        &self,
-        to: &Endpoint,
-        key: &str,
-        purpose: Purpose,
-    ) -> Result<Connection, ConnectError> {
-        let failed = |error: redis::RedisError| ConnectError::at(to, &error);
-        let response_timeout = match purpose {
-            Purpose::Commands | Purpose::Pushes => Some(self.response_timeout),
-            Purpose::Blocking => None,
-        };
-        // The whole attempt has a limit, so its parts need none.
-        let mut config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(response_timeout);
-        let mut pushes = None;
-        if purpose == Purpose::Pushes {
-            let (sender, receiver) = mpsc::unbounded_channel();
-            config = config.set_push_sender(sender);
-            pushes = Some(receiver);
-        }
-        let client = self.client(to, self.login.clone()).map_err(failed)?;
-        let mut io =
-            client.get_multiplexed_async_connection_with_config(&config).await.map_err(failed)?;
-        let questions = greeting::questions(key);
-        let answers =
-            io.send_packed_commands(&questions, 0, questions.len()).await.map_err(failed)?;
-        let greeting = greeting::judge(to, false, answers)?;
-        Ok(Connection {
-            io,
-            run_id: greeting.run_id,
-            client_id: greeting.client_id,
-            pushes,
-            node: to.to_string(),
-        })
-    }
-
-    fn client(
-        &self,
-        to: &Endpoint,
-        login: RedisConnectionInfo,
-    ) -> redis::RedisResult<redis::Client> {
-        let addr = match (to, &self.tls) {
-            (Endpoint::Tcp { host, port, .. }, Some(tls)) => tls.address(host, *port),
-            (Endpoint::Tcp { host, port, .. }, None) => ConnectionAddr::Tcp(host.clone(), *port),
-            (Endpoint::Unix(path), _) => ConnectionAddr::Unix(path.clone()),
-        };
-        let info = addr.into_connection_info()?;
-        redis::Client::open(info.set_redis_settings(login).set_tcp_settings(self.tcp.clone()))
-    }
-}
-
-fn login(username: Option<&str>, password: Option<&str>) -> RedisConnectionInfo {
-    let mut login = RedisConnectionInfo::default()
-        .set_protocol(ProtocolVersion::RESP3)
-        .set_lib_name("farcall", env!("CARGO_PKG_VERSION"));
-    if let Some(username) = username {
-        login = login.set_username(username);
-    }
-    if let Some(password) = password {
-        login = login.set_password(password);
-    }
-    login
-}
-
-/// A machine that vanished is known within a lease, also by a connection that only waits: three
-/// probes go unanswered after a quarter of it, a quarter apart.
-fn tcp(lease: Duration) -> TcpSettings {
-    // The operating system counts in seconds.
-    let quarter = (lease / 4).clamp(Duration::from_secs(1), Duration::from_secs(60));
-    let keepalive = TcpKeepalive::new().with_time(quarter).with_interval(quarter).with_retries(3);
-    let settings = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
-    #[cfg(target_os = "linux")]
-    let settings = settings.set_user_timeout(4 * quarter);
-    settings
-}
+#[cfg(test)]
+mod tests;

@@ -36,10 +36,25 @@ impl ConnectError {
         ConnectError { kind: Kind::Passing, message: message.into() }
     }
 
-    /// An error while connecting to `to`.
+    /// An error while connecting to `to`, a server.
     pub(crate) fn at(to: &Endpoint, error: &RedisError) -> Self {
-        let Cause { kind, what, fix } = Cause::of(to, error);
+        let Cause { kind, what, fix } = Cause::of(to, error, CREDENTIALS);
         ConnectError::new(kind, to, &what, fix)
+    }
+
+    /// An error while connecting to `to`, a sentinel.
+    pub(crate) fn at_sentinel(to: &Endpoint, error: &RedisError) -> Self {
+        let Cause { kind, what, fix } = Cause::of(to, error, SENTINEL_CREDENTIALS);
+        ConnectError::new(kind, to, &what, fix)
+    }
+
+    /// All who could know `what` were asked, and these are their failures.
+    pub(crate) fn of_all(what: &str, failures: &[ConnectError]) -> Self {
+        let hopeless = failures.iter().all(|failure| failure.kind == Kind::Hopeless);
+        let kind = if hopeless { Kind::Hopeless } else { Kind::Passing };
+        let failures: Vec<_> = failures.iter().map(|failure| failure.message.as_str()).collect();
+        let message = format!("cannot find {what}: {}", failures.join(", and "));
+        ConnectError { kind, message }
     }
 
     /// `what` happened while connecting to `to`; `fix`, if it is not empty, says what would help.
@@ -56,7 +71,7 @@ struct Cause {
 }
 
 impl Cause {
-    fn of(to: &Endpoint, error: &RedisError) -> Self {
+    fn of(to: &Endpoint, error: &RedisError, credentials: &'static str) -> Self {
         if let Some(error) = tls(error) {
             return Cause::of_tls(error);
         }
@@ -68,7 +83,7 @@ impl Cause {
             ),
             ErrorKind::RESP3NotSupported => hopeless("the server is too old", VERSION),
             ErrorKind::InvalidClientConfig => hopeless(&error.to_string(), ""),
-            _ => Cause::of_reply(error),
+            _ => Cause::of_reply(error, credentials),
         }
     }
 
@@ -86,8 +101,15 @@ impl Cause {
                 passing(&what, "there must be a server that listens there")
             }
             (Some(io::ErrorKind::TimedOut), _) => passing("no answer in time", TIMED_OUT),
-            (Some(io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof), _) => {
-                let fix = if to.is_tls() { "" } else { "if it wants TLS, write rediss://" };
+            (
+                Some(
+                    io::ErrorKind::BrokenPipe
+                    | io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::UnexpectedEof,
+                ),
+                _,
+            ) => {
+                let fix = if to.is_tls() { CROWDED } else { CROWDED_OR_TLS };
                 passing("the server closed the connection", fix)
             }
             _ => passing(&what, ""),
@@ -113,11 +135,11 @@ impl Cause {
         }
     }
 
-    fn of_reply(error: &RedisError) -> Self {
+    fn of_reply(error: &RedisError, credentials: &'static str) -> Self {
         let words = fault::words(error);
         let detail = error.detail().unwrap_or_default();
         match error.kind() {
-            ErrorKind::AuthenticationFailed => hopeless("wrong user or password", CREDENTIALS),
+            ErrorKind::AuthenticationFailed => hopeless("wrong user or password", credentials),
             ErrorKind::Server(ServerErrorKind::NoPerm) => hopeless(&words, PERMISSIONS),
             ErrorKind::Server(ServerErrorKind::ResponseError)
                 if detail.contains("DB index") || error.to_string().contains("database") =>
@@ -135,14 +157,14 @@ impl Cause {
             ErrorKind::Server(ServerErrorKind::ResponseError)
                 if detail.contains("max number of clients") =>
             {
-                passing(&words, "its `maxclients` bounds them")
+                passing(&words, "`maxclients` of the server bounds them")
             }
             ErrorKind::Server(ServerErrorKind::BusyLoading) => {
                 passing("the server is loading its data", "")
             }
             ErrorKind::Extension => match error.code().unwrap_or_default() {
-                "WRONGPASS" => hopeless("wrong user or password", CREDENTIALS),
-                "NOAUTH" => hopeless("the server wants a password", CREDENTIALS),
+                "WRONGPASS" => hopeless("wrong user or password", credentials),
+                "NOAUTH" => hopeless("the server wants a password", credentials),
                 "DENIED" => hopeless(
                     "the server is in protected mode and lets in its own machine only",
                     "it needs a password, or `protected-mode no`",
@@ -156,7 +178,12 @@ impl Cause {
 }
 
 const CREDENTIALS: &str = "redis.username and redis.password, or the URL, say who connects";
+const SENTINEL_CREDENTIALS: &str =
+    "redis.sentinel.username and redis.sentinel.password say who asks it";
 const PERMISSIONS: &str = "the access list of this user must allow it";
+const CROWDED: &str = "it may have as many clients as its `maxclients` allows";
+const CROWDED_OR_TLS: &str =
+    "it may have as many clients as its `maxclients` allows, or want TLS: rediss://";
 const TIMED_OUT: &str = "redis.connect_timeout says how long an attempt may take";
 /// What a server must be.
 pub(crate) const VERSION: &str = "Redis 7.0 or newer is needed, or Valkey";
@@ -245,6 +272,15 @@ mod tests {
             assert_eq!(error.kind, Kind::Hopeless, "{line}");
             assert!(error.message.contains(part), "{error}");
         }
+    }
+
+    #[test]
+    fn all_that_failed_are_named_and_one_that_may_pass_is_hope() {
+        let (hopeless, passing) = (ConnectError::hopeless("a"), ConnectError::passing("b"));
+        let error = ConnectError::of_all("it", &[hopeless.clone(), passing]);
+        assert_eq!(error, ConnectError::passing("cannot find it: a, and b"));
+        let error = ConnectError::of_all("it", &[hopeless.clone(), hopeless]);
+        assert_eq!(error.kind, Kind::Hopeless);
     }
 
     #[test]
