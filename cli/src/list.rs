@@ -296,6 +296,8 @@ mod tests {
             backlog: 9,
             peer: PeerId(1),
             in_flight: 0,
+            pending: None,
+            lag: None,
         }
     }
 

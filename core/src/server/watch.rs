@@ -65,6 +65,11 @@ impl Watch {
         }
     }
 
+    /// The call goes to another server, which tells how it ends.
+    pub(crate) fn put_back(mut self) {
+        self.told = true;
+    }
+
     fn failed(&mut self, failure: &Failure) {
         self.tell(Ended::Failed(failure.reason), &failure.message, 0);
     }
