@@ -44,6 +44,8 @@ pub(crate) struct Branch {
     pub(crate) room: Notify,
     pub(crate) presence: Presence,
     pub(crate) is_dirty: Cell<bool>,
+    /// Something is on its way to the broker.
+    pub(crate) exchanging: Cell<bool>,
 }
 
 pub(crate) struct State {
@@ -139,6 +141,7 @@ impl Branch {
             room: Notify::new(),
             presence: Presence::default(),
             is_dirty: Cell::new(false),
+            exchanging: Cell::new(false),
         });
         hub.spawn(keeper::keep(Rc::clone(&branch)));
         hub.spawn(exchange::run(Rc::clone(&branch)));
@@ -245,7 +248,11 @@ impl Branch {
         let state = &mut *state;
         if state.outbox.remove(id) {
             if how == GiveUp::Withdraw {
-                self.undelivered(id, "it was not handed over to the broker in time".to_owned(), false);
+                self.undelivered(
+                    id,
+                    "it was not handed over to the broker in time".to_owned(),
+                    false,
+                );
             }
             return;
         }
@@ -353,7 +360,8 @@ impl Branch {
         let mut full = Vec::new();
         let mut gone = Vec::new();
         let mut kept = Vec::with_capacity(batch.messages.len());
-        for (message, fate) in std::mem::take(&mut batch.messages).into_iter().zip(&reply.messages) {
+        for (message, fate) in std::mem::take(&mut batch.messages).into_iter().zip(&reply.messages)
+        {
             match fate {
                 exchange::Fate::Full => full.push(message),
                 exchange::Fate::Gone => {
@@ -478,7 +486,9 @@ impl Branch {
                     state.outbox.deletes[at].append(untrimmed);
                     self.work.notify_one();
                 }
-            } else if untrimmed.len() >= TRIM && untrimmed.len() % TRIM < batch.settled[at].len().max(1) {
+            } else if untrimmed.len() >= TRIM
+                && untrimmed.len() % TRIM < batch.settled[at].len().max(1)
+            {
                 state.outbox.trims[at] = true;
                 self.work.notify_one();
             }
@@ -505,6 +515,12 @@ impl Branch {
         }
     }
 
+    /// Calls of a batch were refused: the rest goes without them.
+    pub(crate) fn drop_packs(&self, batch: &mut Batch) {
+        self.state.borrow_mut().outbox.drop_packs(batch);
+        self.hub.sent();
+    }
+
     /// A batch was sent, and nobody knows whether it arrived.
     pub(crate) fn lost(&self, batch: &Batch) {
         self.state.borrow_mut().outbox.sent(batch);
@@ -525,7 +541,9 @@ impl Branch {
             let mut state = self.state.borrow_mut();
             match &frame {
                 Frame::Answer { id, .. } | Frame::Failure { id, .. } => state.entries.ended(*id),
-                Frame::End { id, stream, .. } if *stream == StreamId::RESULT => state.entries.ended(*id),
+                Frame::End { id, stream, .. } if *stream == StreamId::RESULT => {
+                    state.entries.ended(*id)
+                }
                 Frame::Started { id, .. } | Frame::Item { id, .. } => state.entries.heard(*id),
                 _ => Heard::Wanted,
             }
@@ -598,12 +616,7 @@ impl Branch {
 
     // Who is there.
 
-    pub(crate) fn listed(
-        self: &Rc<Self>,
-        list: Vec<Listed>,
-        asked: Option<&[Member]>,
-        gone: Gone,
-    ) {
+    pub(crate) fn listed(self: &Rc<Self>, list: Vec<Listed>, asked: Option<&[Member]>, gone: Gone) {
         let changes = {
             let mut state = self.state.borrow_mut();
             state.members.listed(list, asked, gone, || self.hub.next_peer())
@@ -652,7 +665,9 @@ impl Branch {
                 let (service, server) = (announcement.service, announcement.server);
                 inbox.push(Inbound::Unreachable { service, server, reason });
             }
-            Some(Change::Unfit { server: None, reason }) => inbox.push(Inbound::Rejected { reason }),
+            Some(Change::Unfit { server: None, reason }) => {
+                inbox.push(Inbound::Rejected { reason })
+            }
             Some(Change::Alone(alone)) => {
                 let serves = self.state.borrow().serving.is_some();
                 if serves && !alone {

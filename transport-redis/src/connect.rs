@@ -107,6 +107,16 @@ impl Connector {
         Ok(Connector { shared: Arc::new(shared) })
     }
 
+    /// The number of the database.
+    pub(crate) fn database(&self) -> i64 {
+        self.shared.login.db()
+    }
+
+    /// Whether keys lie on several servers.
+    pub(crate) fn is_cluster(&self) -> bool {
+        matches!(self.shared.way, Way::Cluster(_))
+    }
+
     /// One attempt, which ends within `connect_timeout`, to connect to the server that has `key`.
     ///
     /// # Errors

@@ -101,15 +101,15 @@ impl Deliveries {
         self.unsettled[queue.index()] += frames.len();
         self.known.insert(id, slot);
         let left = u64::MAX >> (MAX_CALLS - frames.len());
-        let delivery =
-            Delivery { id, queue, client, since_ms, frames, left, back: 0, moved: 0 };
+        let delivery = Delivery { id, queue, client, since_ms, frames, left, back: 0, moved: 0 };
         self.slots[slot] = Some(delivery);
         Receipt(u64::from(self.generation) << 48 | (slot as u64) << 8)
     }
 
     fn find(&mut self, receipt: Receipt) -> Option<(usize, u64)> {
         let slot = (receipt.0 >> 8) & 0xff_ffff_ffff;
-        let (slot, bit) = (usize::try_from(slot).ok()?, 1_u64.checked_shl(receipt.0 as u32 & 0xff)?);
+        let (slot, bit) =
+            (usize::try_from(slot).ok()?, 1_u64.checked_shl(receipt.0 as u32 & 0xff)?);
         let delivery = self.slots.get(slot)?.as_ref()?;
         let is_left = self.gave(receipt) && delivery.left & bit != 0;
         (is_left && delivery.back & bit == 0).then_some((slot, bit))

@@ -72,10 +72,6 @@ impl Entries {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
-    }
-
     /// A pack lies in the queue.
     pub(crate) fn add(&mut self, id: EntryId, queue: Queue, calls: &[CallId], now: Instant) {
         if calls.is_empty() {
@@ -198,10 +194,8 @@ impl Entries {
                 State::Withdrawn | State::Cancelled => {
                     self.set(call, state);
                     let cancelled = state == State::Cancelled;
-                    given_up.push((
-                        call,
-                        if cancelled { GiveUp::Cancel } else { GiveUp::Withdraw },
-                    ));
+                    given_up
+                        .push((call, if cancelled { GiveUp::Cancel } else { GiveUp::Withdraw }));
                 }
             }
         }
@@ -262,7 +256,7 @@ mod tests {
     }
 
     fn is_clean(entries: &Entries) -> bool {
-        entries.is_empty()
+        entries.by_id.is_empty()
             && entries.calls.is_empty()
             && entries.slots.iter().all(Option::is_none)
             && entries.free.len() == entries.slots.len()
@@ -272,7 +266,7 @@ mod tests {
     fn an_entry_ends_with_its_last_call() {
         let (mut entries, _) = three();
         for n in 1..=3 {
-            assert!(!entries.is_empty());
+            assert!(!entries.by_id.is_empty());
             assert_eq!(entries.ended(call(n)), Heard::Wanted);
         }
         assert!(is_clean(&entries));

@@ -83,7 +83,9 @@ pub(crate) async fn drained(branch: &Rc<Branch>) {
     loop {
         let is_empty = {
             let state = branch.state.borrow();
-            state.outbox.is_empty() && state.outbox.bytes() == 0 && !state.deliveries.has_returning()
+            state.outbox.is_empty()
+                && state.outbox.bytes() == 0
+                && !state.deliveries.has_returning()
         };
         let is_idle = !branch.exchanging.get();
         if is_empty && is_idle {
@@ -173,10 +175,14 @@ fn arguments(branch: &Branch, batch: &Batch, member: &Member) -> Arguments {
     for queue in Queue::BOTH {
         let settled = &batch.settled[queue.index()];
         add.add(settled.iter().map(|it| it.calls).sum::<usize>()).add(settled.len());
-        settled.iter().for_each(|it| drop(add.add(it.id)));
+        for it in settled {
+            add.add(it.id);
+        }
         let deletes = &batch.deletes[queue.index()];
         add.add(deletes.len());
-        deletes.iter().for_each(|id| drop(add.add(id)));
+        for id in deletes {
+            add.add(id);
+        }
         add.add(u8::from(batch.trims[queue.index()]));
     }
     add.add(batch.put_backs.len());

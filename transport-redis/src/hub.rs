@@ -88,7 +88,10 @@ impl Hub {
     }
 
     /// Runs a task for as long as the link is there, at most.
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + 'static) -> tokio::task::AbortHandle {
+    pub(crate) fn spawn(
+        &self,
+        task: impl Future<Output = ()> + 'static,
+    ) -> tokio::task::AbortHandle {
         let mut tasks = self.tasks.borrow_mut();
         // Those that have ended are many, where a service comes and goes.
         while tasks.try_join_next().is_some() {}

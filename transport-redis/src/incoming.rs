@@ -1,6 +1,7 @@
 //! Reads this node's inbox. What is read stays there until the broker is told, so that a lost connection loses nothing.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use farcall_core::transport::Backoff;
 use redis::Value;
@@ -18,6 +19,8 @@ use crate::reply::{self, Entry};
 
 /// How long one read waits at the broker, in ms.
 const BLOCK: u64 = 1000;
+/// How long its answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(6);
 /// Entries of one read.
 const COUNT: usize = 128;
 
@@ -39,7 +42,10 @@ pub(crate) async fn read(branch: Rc<Branch>) {
             let mut command = redis::cmd("XREAD");
             command.arg("COUNT").arg(COUNT).arg("BLOCK").arg(BLOCK);
             command.arg("STREAMS").arg(key).arg(after.to_string());
-            match connection.io.send_packed_command(&command).await {
+            let read = connection.io.send_packed_command(&command);
+            let read = tokio::time::timeout(PATIENCE, read).await;
+            let silent = || std::io::Error::from(std::io::ErrorKind::TimedOut);
+            match read.unwrap_or_else(|_| Err(silent().into())) {
                 Ok(value) => {
                     backoff.reset();
                     take(&branch, &member, value).await;

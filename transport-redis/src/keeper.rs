@@ -21,8 +21,6 @@ use crate::scripts::{Arguments, Script};
 /// A connection through which this node is a member.
 pub(crate) struct Live {
     pub(crate) io: MultiplexedConnection,
-    pub(crate) run_id: String,
-    pub(crate) client_id: u64,
     pub(crate) member: Member,
 }
 
@@ -103,8 +101,6 @@ async fn stay(
             if branch.state.borrow().joined && !is_live {
                 branch.live.send_replace(Some(Rc::new(Live {
                     io: connection.io.clone(),
-                    run_id: connection.run_id.to_string(),
-                    client_id: connection.client_id,
                     member,
                 })));
                 backoff.reset();
@@ -135,7 +131,9 @@ async fn join(
         let client = if state.watches { record(&hub.hello, None) } else { bytes::Bytes::new() };
         arguments.bytes(client);
         match &state.serving {
-            None => drop(arguments.add("").add("").add(0).add(0)),
+            None => {
+                arguments.add("").add("").add(0).add(0);
+            }
             Some(serving) => {
                 let it = &serving.announcement;
                 arguments.add(&it.server).bytes(record(&hub.hello, Some(it)));
@@ -229,7 +227,8 @@ fn words(error: redis::RedisError) -> String {
 pub(crate) async fn announce(branch: &Rc<Branch>) {
     let arguments = {
         let state = branch.state.borrow();
-        let Some(serving) = state.serving.as_ref().filter(|serving| serving.consumer.is_some()) else {
+        let Some(serving) = state.serving.as_ref().filter(|serving| serving.consumer.is_some())
+        else {
             return;
         };
         let mut arguments = branch.arguments();

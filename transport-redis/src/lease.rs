@@ -38,7 +38,10 @@ pub(crate) struct Hold {
 enum Order {
     Hold(Box<Hold>),
     /// It is a member now, and perhaps a server.
-    Joined { service: CompactString, serves: bool },
+    Joined {
+        service: CompactString,
+        serves: bool,
+    },
     Release(CompactString),
 }
 
@@ -69,7 +72,11 @@ const LONGEST_PERIOD: Duration = Duration::from_secs(1);
 const INDEX_PERIOD: Duration = Duration::from_secs(10);
 
 impl Leases {
-    pub(crate) fn start(connector: Connector, clock: Clock, lease: Duration) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        connector: Connector,
+        clock: Clock,
+        lease: Duration,
+    ) -> std::io::Result<Self> {
         let (orders, inbox) = unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name("farcall-lease".to_owned()).spawn(move || {
@@ -150,8 +157,7 @@ struct Known {
 }
 
 async fn keep_one(keeper: Keeper, hold: Hold, mut joined: UnboundedReceiver<bool>) {
-    let mut backoff =
-        Backoff::new(Duration::from_millis(50), Duration::from_secs(1)).at_once();
+    let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1)).at_once();
     let mut known = Known::default();
     loop {
         tokio::time::sleep(backoff.next(Backoff::random())).await;
@@ -195,7 +201,7 @@ impl Keeper {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                push = pushes.recv() => match push.map(|push| news(&push)) {
+                push = pushes.next() => match push.map(|push| news(&push)) {
                     None | Some(Pushed::End) => return true,
                     Some(Pushed::News(news)) => drop(hold.news.send(news)),
                     Some(Pushed::Other) => {}
@@ -243,7 +249,9 @@ impl Keeper {
         let sound = known.sound_since.is_some_and(|since| since.elapsed() >= self.lease);
         if sound && !renewed.over.is_empty() {
             let mut arguments = Arguments::new(&hold.keys, &hold.member);
-            renewed.over.iter().for_each(|member| drop(arguments.add(member)));
+            for member in &renewed.over {
+                arguments.add(member);
+            }
             self.scripts.bury.run(&mut connection.io, &arguments).await?;
         }
         if known.serves && known.indexed.is_none_or(|at| at.elapsed() >= INDEX_PERIOD) {

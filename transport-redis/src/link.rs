@@ -49,7 +49,9 @@ impl Sink<Outbound> for Outgoing {
     fn start_send(self: Pin<&mut Self>, outbound: Outbound) -> Result<(), LinkError> {
         let hub = self.open()?;
         match outbound {
-            Outbound::Frame { to, frame, confirm, settles } => hub.send(&to, frame, confirm, settles),
+            Outbound::Frame { to, frame, confirm, settles } => {
+                hub.send(&to, frame, confirm, settles)
+            }
             Outbound::Settle(receipt) => hub.settle(receipt),
             Outbound::PutBack(receipt) => hub.put_back(receipt),
             Outbound::Withdraw { service, id } => {

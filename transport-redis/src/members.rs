@@ -38,6 +38,9 @@ pub(crate) struct Listed {
     pub(crate) server: Bytes,
     /// Its record, if it is a client.
     pub(crate) client: Bytes,
+    /// Its lease is over, and nobody has ended its part yet: whoever knows it waits for that, since it may
+    /// have been the broker that was away.
+    pub(crate) is_over: bool,
 }
 
 /// What core is to be told.
@@ -45,9 +48,16 @@ pub(crate) struct Listed {
 pub(crate) enum Change {
     Up(PeerId, Box<Hello>),
     Announced(PeerId, Box<Announcement>),
-    Down { peer: PeerId, reason: &'static str, clean: bool },
+    Down {
+        peer: PeerId,
+        reason: &'static str,
+        clean: bool,
+    },
     /// A member with whom there can be no session.
-    Unfit { server: Option<Box<Announcement>>, reason: String },
+    Unfit {
+        server: Option<Box<Announcement>>,
+        reason: String,
+    },
     /// There was one ready server, or none, and now there are more; or the other way round.
     Alone(bool),
 }
@@ -101,9 +111,8 @@ impl Members {
     /// How many servers take calls, and how many at once the smallest of them runs.
     pub(crate) fn ready(&self) -> (usize, usize) {
         let ready = self.servers.values().filter(|it| it.state == ServerState::Ready);
-        let (count, least) = ready.fold((0, u64::MAX), |(count, least), it| {
-            (count + 1, least.min(it.concurrency))
-        });
+        let (count, least) =
+            ready.fold((0, u64::MAX), |(count, least), it| (count + 1, least.min(it.concurrency)));
         (count, usize::try_from(least).unwrap_or(usize::MAX))
     }
 
@@ -157,7 +166,10 @@ impl Members {
         mut next_peer: impl FnMut() -> PeerId,
         changes: &mut Vec<Change>,
     ) {
-        for Listed { member, server, client } in list {
+        for Listed { member, server, client, is_over } in list {
+            if is_over && !self.peers.contains_key(&member) && !self.servers.contains_key(&member) {
+                continue;
+            }
             let (mut hello, mut announced) = (None, None);
             match read_server(&server) {
                 Ok(None) => {}
@@ -173,7 +185,8 @@ impl Members {
                 match read_record(client) {
                     Ok((of, _)) => hello = Some(of),
                     Err(error) => {
-                        let reason = format!("{member} says of itself what cannot be read: {error}");
+                        let reason =
+                            format!("{member} says of itself what cannot be read: {error}");
                         changes.push(Change::Unfit { server: None, reason });
                     }
                 }
@@ -265,12 +278,12 @@ mod tests {
         own.node = announcement.node;
         let record = record(&own, Some(&announcement));
         let server = [b"7 ", &record[..]].concat().into();
-        Listed { member: Member::named(name), server, client: Bytes::new() }
+        Listed { member: Member::named(name), server, client: Bytes::new(), is_over: false }
     }
 
     fn client(name: &str, namespace: &str) -> Listed {
         let client = record(&hello(namespace), None);
-        Listed { member: Member::named(name), server: Bytes::new(), client }
+        Listed { member: Member::named(name), server: Bytes::new(), client, is_over: false }
     }
 
     struct Node {
@@ -331,6 +344,7 @@ mod tests {
             member: Member::named("g"),
             server: Bytes::from_static(b"garbage"),
             client: Bytes::from_static(b"garbage"),
+            is_over: false,
         };
         assert_eq!(node.listed(vec![garbage], None).len(), 2);
         assert_eq!(node.members.peer(&Member::named("g")), None);

@@ -179,7 +179,12 @@ impl Outbox {
     }
 
     /// A call that any server may take.
-    pub(crate) fn call(&mut self, call: Box<CallFrame>, limit: usize, now: Instant) -> Result<(), Full> {
+    pub(crate) fn call(
+        &mut self,
+        call: Box<CallFrame>,
+        limit: usize,
+        now: Instant,
+    ) -> Result<(), Full> {
         let weight = 64 + call.params.len();
         let queue = Queue::of(call.is_nested());
         let waiting = &mut self.calls[queue.index()];
@@ -232,13 +237,13 @@ impl Outbox {
         });
         let weight = frame.weight();
         // Calls leave an eighth of the room for what else has to pass, such as their cancels.
-        let limit = if let Frame::Call(_) | Frame::Query { .. } = frame { limit / 8 * 7 } else { limit };
+        let limit =
+            if let Frame::Call(_) | Frame::Query { .. } = frame { limit / 8 * 7 } else { limit };
         if lane.bytes > 0 && lane.bytes + weight > limit {
             return Err(Full { queued: lane.bytes });
         }
-        let is_open = |chunk: &Chunk| {
-            chunk.number.is_none() && chunk.bytes + weight <= MESSAGE_BYTES
-        };
+        let is_open =
+            |chunk: &Chunk| chunk.number.is_none() && chunk.bytes + weight <= MESSAGE_BYTES;
         if !lane.chunks.back().is_some_and(is_open) {
             lane.chunks.push_back(Chunk::default());
         }
@@ -277,7 +282,12 @@ impl Outbox {
     }
 
     /// What goes now. With `share` none, calls stay.
-    pub(crate) fn take(&mut self, share: Option<Share>, put_backs: Vec<PutBack>, now: Instant) -> Batch {
+    pub(crate) fn take(
+        &mut self,
+        share: Option<Share>,
+        put_backs: Vec<PutBack>,
+        now: Instant,
+    ) -> Batch {
         let mut batch = Batch { put_backs, read: self.read.take(), ..Batch::default() };
         self.tells_read = false;
         batch.trims = std::mem::take(&mut self.trims);
@@ -347,7 +357,8 @@ impl Outbox {
             {
                 let Waiting { mut call, since, weight } =
                     waiting.pop_front().expect("it was looked at above");
-                call.time_left = call.time_left.saturating_sub(now.saturating_duration_since(since));
+                call.time_left =
+                    call.time_left.saturating_sub(now.saturating_duration_since(since));
                 charged += weight;
                 calls.push(call.id);
                 if call.is_one_way() {
@@ -366,6 +377,12 @@ impl Outbox {
         for message in &batch.messages {
             self.delivered(message);
         }
+    }
+
+    /// Calls of a batch are not sent.
+    pub(crate) fn drop_packs(&mut self, batch: &mut Batch) {
+        let packs = std::mem::take(&mut batch.packs);
+        self.bytes -= packs.iter().map(|pack| pack.charged).sum::<usize>();
     }
 
     /// A message is where it was to go, or will never be.

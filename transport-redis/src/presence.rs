@@ -115,7 +115,9 @@ pub(crate) async fn follow(branch: Rc<Branch>) {
 /// Looks at some members, or at all. `false` if that was not possible.
 pub(crate) async fn look(branch: &Rc<Branch>, asked: Option<&[Member]>, gone: Gone) -> bool {
     let mut arguments = branch.arguments();
-    asked.unwrap_or_default().iter().for_each(|member| drop(arguments.add(member)));
+    for member in asked.unwrap_or_default() {
+        arguments.add(member);
+    }
     let Some(reply) = branch.ask(&branch.hub.scripts.who, &arguments).await else { return false };
     let Some(items) = reply::into_array(reply) else { return false };
     if asked.is_none() {

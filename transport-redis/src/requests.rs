@@ -17,8 +17,12 @@ use crate::reply::{self, Entry};
 
 /// How long one read waits at the broker, in ms.
 const BLOCK: u64 = 1000;
+/// How long its answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(6);
 /// The most entries of one read.
 const MOST: usize = 128;
+/// More entries than a consumer ever has.
+const HISTORY: usize = 1_000_000;
 
 /// How many entries a read asks for, where other servers read as well: one at first, so that what comes in a
 /// burst is divided; more while reads come back full, since then there is enough for everybody.
@@ -111,14 +115,20 @@ async fn read(
             let Some(serving) = &mut state.serving else { return true };
             let Some(consumer) = &serving.consumer else { return true };
             let mut command = redis::cmd("XREADGROUP");
-            command.arg("GROUP").arg(GROUP).arg(consumer).arg("COUNT").arg(wanted);
+            // All of what was given out before, or as much as there is room for.
+            let count = if from == ">" { wanted } else { HISTORY };
+            command.arg("GROUP").arg(GROUP).arg(consumer).arg("COUNT").arg(count);
             command.arg("BLOCK").arg(BLOCK);
             command.arg("STREAMS").arg(branch.keys.queue(queue)).arg(from);
             serving.readers[queue.index()] = Some(connection.client_id);
             serving.reading += 1;
             command
         };
-        let read = connection.io.send_packed_command(&command).await;
+        // A server that says nothing for longer hangs: what it may have given out is read again later.
+        let read = connection.io.send_packed_command(&command);
+        let read = tokio::time::timeout(PATIENCE, read).await;
+        let read =
+            read.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()));
         {
             let mut state = branch.state.borrow_mut();
             if let Some(serving) = &mut state.serving {
@@ -131,7 +141,9 @@ async fn read(
             Err(error) => {
                 match classify(&error) {
                     Fault::Reconnect => {}
-                    Fault::NoGroup => branch.begin_anew("the group of the service's servers is gone"),
+                    Fault::NoGroup => {
+                        branch.begin_anew("the group of the service's servers is gone")
+                    }
                     fault => {
                         tracing::error!(service = %branch.service, ?fault, "no calls can be taken");
                         branch.tell_trouble(&crate::fault::words(&error));

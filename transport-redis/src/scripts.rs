@@ -60,10 +60,7 @@ impl Scripts {
             bury: script(include_str!("scripts/bury.lua")),
             depth: script(include_str!("scripts/depth.lua")),
             exchange: script(include_str!("scripts/exchange.lua")),
-            exchange_with_memory: Script::new(
-                Memory::Needed,
-                include_str!("scripts/exchange.lua"),
-            ),
+            exchange_with_memory: Script::new(Memory::Needed, include_str!("scripts/exchange.lua")),
             expel: script(include_str!("scripts/expel.lua")),
             join: script(include_str!("scripts/join.lua")),
             leave: script(include_str!("scripts/leave.lua")),
@@ -93,7 +90,9 @@ impl Script {
     ) -> redis::RedisResult<Value> {
         let known = io.send_packed_command(&arguments.command("EVALSHA", &self.sha)).await;
         match known {
-            Err(error) if error.kind() == redis::ErrorKind::Server(redis::ServerErrorKind::NoScript) => {
+            Err(error)
+                if error.kind() == redis::ErrorKind::Server(redis::ServerErrorKind::NoScript) =>
+            {
                 io.send_packed_command(&arguments.command("EVAL", &self.text)).await
             }
             reply => reply,

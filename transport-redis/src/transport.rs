@@ -64,7 +64,9 @@ impl Redis {
         // What somebody has to mend is told at once; what passes by itself is waited for.
         let key = keys::services(&at.hello.namespace);
         match connector.connect(&key, Purpose::Commands).await {
-            Err(error) if error.kind == Kind::Hopeless => return Err(LinkError::new(error.message)),
+            Err(error) if error.kind == Kind::Hopeless => {
+                return Err(LinkError::new(error.message));
+            }
             Err(error) => tracing::warn!(error = error.message, "the broker is not there yet"),
             Ok(_) => {}
         }

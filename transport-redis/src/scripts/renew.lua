@@ -2,7 +2,10 @@
 -- ARGV[3]  the lease in ms            ARGV[4]  how long keys outlive their last use, in ms
 -- Gives { known, clock, version, members whose lease is over … }.
 local at = clock()
-if not redis.call('ZSCORE', LEASES, me) then return { 0, at } end
+local expiry = redis.call('ZSCORE', LEASES, me)
+if not expiry then return { 0, at } end
+-- Who looked meanwhile may have left it out.
+if tonumber(expiry) <= at then changed(me, 'changed') end
 redis.call('ZADD', LEASES, at + tonumber(ARGV[3]), me)
 for _, key in ipairs({
   LEASES, STATE, LAST, SERVERS, CLIENTS, IDS, ROOMS, LOADS, UNREAD, QUEUES[1], QUEUES[2], inbox(me),
