@@ -99,10 +99,7 @@ async fn stay(
             }
             let is_live = branch.live.borrow().is_some();
             if branch.state.borrow().joined && !is_live {
-                branch.live.send_replace(Some(Rc::new(Live {
-                    io: connection.io.clone(),
-                    member,
-                })));
+                branch.live.send_replace(Some(Rc::new(Live { io: connection.io.clone(), member })));
                 backoff.reset();
                 branch.presence.look_again();
                 branch.work.notify_one();

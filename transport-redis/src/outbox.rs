@@ -448,7 +448,7 @@ mod tests {
 
     use super::*;
 
-    const LIMIT: usize = 1 << 20;
+    const LIMIT: usize = 16 << 20;
     const ONE: Share = Share { servers: 1, smallest: 256 };
 
     fn call(id: u64, size: usize) -> Box<CallFrame> {
@@ -532,7 +532,7 @@ mod tests {
         assert_eq!(outbox.call(call(2, 1), 1000, now), Err(Full { queued: 2064 }));
         let member = Member::named("m");
         let frame = Frame::Answer { id: CallId(1), value: vec![0; 2000].into() };
-        let mut send = |outbox: &mut Outbox| outbox.send((PeerId(1), &member), &frame, false, 1000);
+        let send = |outbox: &mut Outbox| outbox.send((PeerId(1), &member), &frame, false, 1000);
         assert_eq!(send(&mut outbox), Ok(()));
         assert_eq!(send(&mut outbox), Err(Full { queued: 2064 }));
         outbox.forget(PeerId(1));
