@@ -39,6 +39,8 @@
 //! goodbye as *clean* to every peer ([`Frame::Goodbye`]), so that their calls which were still on the
 //! way here go elsewhere. A link that is dropped unclosed says nothing, like a process that died.
 
+mod inbox;
+
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -47,6 +49,8 @@ use std::time::Duration;
 use compact_str::CompactString;
 use futures::future::LocalBoxFuture;
 use futures::{Sink, Stream};
+
+pub use inbox::Inbox;
 
 use crate::config::Section;
 use crate::wire::{Announcement, CallId, Failure, Frame, Hello};
