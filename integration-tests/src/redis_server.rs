@@ -320,7 +320,7 @@ fn taken(log: &str) -> bool {
 fn failure(log: &str) -> String {
     format!(
         "redis-server does not come up (`cargo xtask test` finds or installs it; \
-         FARCALL_REDIS_SERVER names another): {log}"
+         REDIS_SERVER names another): {log}"
     )
 }
 
