@@ -30,8 +30,12 @@
 //!   last server goes; one whose taker is lost, and of which nobody can say how it ended, with `written:
 //!   true`.
 //! - [`Frame::Cancel`] to [`Address::Any`] takes the call back, or is passed on to its taker.
+//! - A call may be sent again under its id after it came back, or was lost with a taker that had said so. From then on
+//!   nothing is told of how it was sent before.
+//! - A server that has announced *draining* is not given calls from the queue any more: it puts back those that
+//!   reach it all the same.
 //! - When a link forgets its peers ([`Inbound::PeerDown`]), receipts of their calls mean nothing any more, and may
-//!   still be settled.
+//!   still be settled. So do all of a service whose identity is lost ([`Inbound::Serving`]).
 //!
 //! What core does in turn: it reads the stream, and pauses only while its own frames wait for the link
 //! in great number; it feeds many frames before it flushes. An error of the sink is the end of the link.
@@ -209,7 +213,7 @@ pub enum Inbound {
         from: PeerId,
         /// What.
         frame: Frame,
-        /// To be settled, if it came from a queue that keeps it.
+        /// To be settled, if it came from a queue that keeps it, as calls do.
         receipt: Option<Receipt>,
     },
     /// A frame with `confirm` is out of this process.
@@ -277,7 +281,7 @@ pub enum Inbound {
         clean: bool,
     },
     /// The first look of a [`Outbound::Watch`] is over. An error may also come later, or for a service
-    /// that is watched as one of all; the transport goes on trying then.
+    /// that is watched as one of all; the transport goes on trying then, and may say when it succeeds.
     Watching {
         /// Which watch.
         watch: Watch,
