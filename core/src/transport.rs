@@ -27,7 +27,7 @@
 //!   answers it, by [`Outbound::Settle`], or by [`Outbound::PutBack`].
 //! - One that a full queue does not take comes back as [`Inbound::Refused`]. One that has certainly
 //!   not been taken by anybody comes back as [`Inbound::Undelivered`] with `written: false`, also when the
-//!   last server goes; one whose taker is lost, and of which nobody can say how it ended, with `written:
+//!   last server goes, after that was told; one whose taker is lost, and of which nobody can say how it ended, with `written:
 //!   true`.
 //! - [`Frame::Cancel`] to [`Address::Any`] takes the call back, or is passed on to its taker.
 //! - A call may be sent again under its id after it came back, or was lost with a taker that had said so. From then on
@@ -179,7 +179,8 @@ pub enum Outbound {
         id: CallId,
     },
     /// Find the servers of a service, now and as they come and go. Each shows itself by
-    /// [`Inbound::PeerUp`] and a [`Frame::Announce`]; [`Inbound::Watching`] follows the first look.
+    /// [`Inbound::PeerUp`] and a [`Frame::Announce`]; [`Inbound::Watching`] follows the first look. What is
+    /// asked again is answered again, with an error if there can be no look now.
     Watch(Watch),
     /// Make this node reachable as a server. Answered by [`Inbound::Serving`].
     Serve(Box<Announcement>),
