@@ -27,11 +27,15 @@
 //!   answers it, by [`Outbound::Settle`], or by [`Outbound::PutBack`].
 //! - One that a full queue does not take comes back as [`Inbound::Refused`]. One that has certainly
 //!   not been taken by anybody comes back as [`Inbound::Undelivered`] with `written: false`, also when the
-//!   last server goes; one whose taker is lost, and of which nobody can say how it ended, with `written:
+//!   last server goes, after that was told; one whose taker is lost, and of which nobody can say how it ended, with `written:
 //!   true`.
 //! - [`Frame::Cancel`] to [`Address::Any`] takes the call back, or is passed on to its taker.
+//! - A call may be sent again under its id after it came back, or was lost with a taker that had said so. From then on
+//!   nothing is told of how it was sent before.
+//! - A server that has announced *draining* is not given calls from the queue any more: it puts back those that
+//!   reach it all the same.
 //! - When a link forgets its peers ([`Inbound::PeerDown`]), receipts of their calls mean nothing any more, and may
-//!   still be settled.
+//!   still be settled. So do all of a service whose identity is lost ([`Inbound::Serving`]).
 //!
 //! What core does in turn: it reads the stream, and pauses only while its own frames wait for the link
 //! in great number; it feeds many frames before it flushes. An error of the sink is the end of the link.
@@ -177,7 +181,8 @@ pub enum Outbound {
         id: CallId,
     },
     /// Find the servers of a service, now and as they come and go. Each shows itself by
-    /// [`Inbound::PeerUp`] and a [`Frame::Announce`]; [`Inbound::Watching`] follows the first look.
+    /// [`Inbound::PeerUp`] and a [`Frame::Announce`]; [`Inbound::Watching`] follows the first look. What is
+    /// asked again is answered again, with an error if there can be no look now.
     Watch(Watch),
     /// Make this node reachable as a server. Answered by [`Inbound::Serving`].
     Serve(Box<Announcement>),
@@ -211,7 +216,7 @@ pub enum Inbound {
         from: PeerId,
         /// What.
         frame: Frame,
-        /// To be settled, if it came from a queue that keeps it.
+        /// To be settled, if it came from a queue that keeps it, as calls do.
         receipt: Option<Receipt>,
     },
     /// A frame with `confirm` is out of this process.
@@ -279,7 +284,7 @@ pub enum Inbound {
         clean: bool,
     },
     /// The first look of a [`Outbound::Watch`] is over. An error may also come later, or for a service
-    /// that is watched as one of all; the transport goes on trying then.
+    /// that is watched as one of all; the transport goes on trying then, and may say when it succeeds.
     Watching {
         /// Which watch.
         watch: Watch,

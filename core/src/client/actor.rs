@@ -193,7 +193,7 @@ impl ClientActor {
                 _ => pending.counters.stray_frames += 1,
             },
             ClientInbound::HandedOver(id) => pending.handed_over(id, now),
-            ClientInbound::Refused(id, failure) => pending.refused(id, *failure),
+            ClientInbound::Refused(id, failure) => pending.refused(id, *failure, now),
             ClientInbound::Taken(id) => pending.taken(id),
             ClientInbound::Queue { service, waiting, pending: taken } => {
                 pending.routes.depth(service, waiting, taken, now);

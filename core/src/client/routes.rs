@@ -152,6 +152,12 @@ impl Routes {
         Some(service.servers[at].peer)
     }
 
+    /// Whether a server of this service takes calls.
+    pub(crate) fn has_ready(&self, index: ServiceIndex) -> bool {
+        let mut servers = self.services[index.0].servers.iter();
+        servers.any(|it| it.announcement.state == ServerState::Ready)
+    }
+
     /// Whether there are ready servers, and all of them have the schema that is expected, if one is.
     #[inline]
     pub(crate) fn agree(
@@ -159,10 +165,7 @@ impl Routes {
         index: ServiceIndex,
         expects: Option<&'static ServiceSchema>,
     ) -> bool {
-        let Some(expects) = expects else {
-            let mut servers = self.services[index.0].servers.iter();
-            return servers.any(|it| it.announcement.state == ServerState::Ready);
-        };
+        let Some(expects) = expects else { return self.has_ready(index) };
         if self.services[index.0].agreed.is_some_and(|agreed| std::ptr::eq(agreed, expects)) {
             return true;
         }

@@ -76,10 +76,12 @@ impl Pending {
     }
 
     /// The queue does not take a call.
-    pub(crate) fn refused(&mut self, id: CallId, failure: Failure) {
+    pub(crate) fn refused(&mut self, id: CallId, failure: Failure, now: Instant) {
         if let Some(call) = self.calls.remove_if(id, Call::is_queued) {
             self.forget(&call);
+            let service = call.service;
             call.end(Err(failure));
+            self.resume(service, now);
         }
     }
 
@@ -101,15 +103,19 @@ impl Pending {
             let message =
                 format!("the deadline came, and no server of `{name}` had taken the call");
             let message = super::because(message, self.routes.failure(service));
-            return call.fail(Reason::DeadlineBeforeSending, message);
+            call.fail(Reason::DeadlineBeforeSending, message);
+            return self.resume(Some(service), now);
         }
-        call.waits_until = None;
-        // One that comes back again although a server seemed to be there waits for news of servers, lest
-        // it go round in circles until they come.
-        if std::mem::replace(&mut call.bounced, false) {
+        if !self.routes.has_ready(service) {
+            // None is left: it waits for one anew.
+            call.waits_until = None;
             return self.park(id, call, service, now);
         }
-        call.bounced = true;
+        // The way into the queue is full. One that comes back twice waits until something has ended: trying
+        // on would only turn in circles.
+        if std::mem::replace(&mut call.bounced, true) {
+            return self.park(id, call, service, now);
+        }
         self.place(id, call, None, now);
     }
 }

@@ -204,14 +204,20 @@ fn a_call_that_no_server_is_left_for_waits_for_one() {
 }
 
 #[test]
-fn a_call_that_comes_back_again_and_again_does_not_go_in_circles() {
+fn a_call_for_which_there_is_no_room_waits_until_another_has_ended() {
     let mut table = queue(&[1]);
-    let (id, _outcome) = table.plain();
+    let (other, _answered) = table.plain();
+    let (id, mut outcome) = table.plain();
     table.given_back(id, false);
+    assert_eq!(table.asked(), [Asked::Call(ANY), Asked::Call(ANY), Asked::Call(ANY)]);
     table.given_back(id, false);
-    assert_eq!(table.asked(), [Asked::Call(ANY), Asked::Call(ANY)]);
-    table.up(2);
+    assert_eq!(table.asked(), [], "it does not go in circles");
+    table.pass(SECOND / 2);
+    table.answer(1, other);
     assert_eq!(table.asked(), [Asked::Call(ANY)]);
+    table.given_back(id, false);
+    table.pass(SECOND / 2);
+    assert_eq!(reason(&mut outcome), Some(Reason::NoServer), "nor longer than it may");
 }
 
 #[test]
@@ -260,7 +266,7 @@ fn what_the_queue_does_not_take_is_the_callers() {
         let (id, mut outcome) = table.call(|new| new.one_way = one_way);
         let mut busy = Failure::new(Reason::Busy, "the queue is full");
         busy.retry_after = Some(SECOND);
-        table.pending.refused(id, busy.clone());
+        table.pending.refused(id, busy.clone(), table.now);
         assert_eq!(outcome.try_recv().unwrap(), Err(busy));
         assert_eq!(table.asked(), [Asked::Call(ANY)]);
     }
