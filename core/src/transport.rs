@@ -40,6 +40,7 @@
 //! way here go elsewhere. A link that is dropped unclosed says nothing, like a process that died.
 
 mod backoff;
+mod inbox;
 
 use std::fmt;
 use std::pin::Pin;
@@ -51,6 +52,7 @@ use futures::future::LocalBoxFuture;
 use futures::{Sink, Stream};
 
 pub use backoff::Backoff;
+pub use inbox::Inbox;
 
 use crate::config::Section;
 use crate::wire::{Announcement, CallId, Failure, Frame, Hello};

@@ -2,6 +2,8 @@
 
 mod memory;
 mod process;
+mod redis_cluster;
+mod redis_sentinels;
 mod redis_server;
 mod scenario;
 mod unix_world;
@@ -9,7 +11,9 @@ mod waiting;
 
 pub use memory::Memory;
 pub use process::{Process, end_with_parent};
-pub use redis_server::{RedisOptions, RedisServer};
+pub use redis_cluster::RedisCluster;
+pub use redis_sentinels::RedisSentinels;
+pub use redis_server::{Certificates, RedisOptions, RedisServer};
 pub use scenario::{SCENARIO, scenario_service};
 pub use unix_world::UnixWorld;
 pub use waiting::{PATIENCE, wait_until};

@@ -1,5 +1,6 @@
 //! A Redis server of a test's own.
 
+mod certificates;
 mod launch;
 mod options;
 mod port;
@@ -12,10 +13,11 @@ use std::time::{Duration, Instant};
 use redis::{Cmd, Connection, FromRedisValue, RedisResult, Value};
 use tempfile::TempDir;
 
+pub use self::certificates::Certificates;
 use self::launch::Running;
 pub use self::options::RedisOptions;
-use self::options::USER;
-use self::port::Port;
+pub(crate) use self::options::USER;
+use self::port::Ports;
 use crate::{PATIENCE, wait_until};
 
 /// A real server in a temporary folder, killed when this is dropped, or with the process that
@@ -36,7 +38,8 @@ use crate::{PATIENCE, wait_until};
 pub struct RedisServer {
     options: RedisOptions,
     folder: TempDir,
-    port: Option<Port>,
+    ports: Ports,
+    certificates: Option<Certificates>,
     running: Mutex<Option<Running>>,
 }
 
@@ -52,13 +55,15 @@ impl RedisServer {
 
     fn start_with(options: RedisOptions) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut server = RedisServer { options, folder, port: None, running: Mutex::new(None) };
+        let certificates = options.tls.then(|| Certificates::make(folder.path()));
+        let (ports, running) = (Ports::default(), Mutex::new(None));
+        let mut server = RedisServer { options, folder, ports, certificates, running };
         if let Some(acl) = server.options.acl_file() {
             server.write("acl.conf", &acl);
         }
         loop {
-            server.port = server.options.tcp.then(Port::reserve);
-            let config = server.options.config_file(server.folder.path(), server.port.as_ref());
+            server.ports = Ports::reserve(&server.options);
+            let config = server.options.config_file(server.folder.path(), &server.ports);
             server.write("redis.conf", &config);
             match server.launch() {
                 Ok(()) => return server,
@@ -69,32 +74,28 @@ impl RedisServer {
         }
     }
 
-    /// How clients reach it: `redis+unix://…`, or `redis://127.0.0.1:…`, with its password.
+    /// How clients reach it: `redis+unix://…`, `redis://127.0.0.1:…` or `rediss://127.0.0.1:…`,
+    /// with its password.
     #[must_use]
     pub fn url(&self) -> String {
-        let password = self.options.password.as_deref();
-        match &self.port {
-            Some(port) => {
-                let password = password.map(|it| format!(":{it}@")).unwrap_or_default();
-                format!("redis://{password}127.0.0.1:{}", port.number())
-            }
-            None => {
-                let password = password.map(|it| format!("?pass={it}")).unwrap_or_default();
-                format!("redis+unix://{}{password}", self.socket().display())
-            }
+        match self.options.password.as_deref() {
+            Some(password) => self.url_with(&format!(":{password}@"), &format!("?pass={password}")),
+            None => self.url_with("", ""),
         }
     }
 
-    /// How the user of its [ACL](RedisOptions::acl) reaches it. Letters and digits.
+    /// How a user of its [ACL](RedisOptions::acl) reaches it. Letters and digits.
     #[must_use]
     pub fn url_as(&self, user: &str, password: &str) -> String {
-        match &self.port {
-            Some(port) => format!("redis://{user}:{password}@127.0.0.1:{}", port.number()),
-            None => {
-                let socket = self.socket();
-                format!("redis+unix://{}?user={user}&pass={password}", socket.display())
-            }
+        self.url_with(&format!("{user}:{password}@"), &format!("?user={user}&pass={password}"))
+    }
+
+    fn url_with(&self, before: &str, after: &str) -> String {
+        if !self.options.tcp {
+            return format!("redis+unix://{}{after}", self.socket().display());
         }
+        let scheme = if self.options.tls { "rediss" } else { "redis" };
+        format!("{scheme}://{before}127.0.0.1:{}", self.port())
     }
 
     /// Its port.
@@ -103,7 +104,22 @@ impl RedisServer {
     /// It was started without [one](RedisOptions::tcp).
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port.as_ref().expect("a server that is started with a port").number()
+        assert!(self.options.tcp, "a server that is started with a port");
+        self.ports.clients()
+    }
+
+    /// Its port for other nodes of its cluster.
+    pub(crate) fn bus(&self) -> u16 {
+        self.ports.bus()
+    }
+
+    /// Its certificate's authority, and a certificate for clients.
+    ///
+    /// # Panics
+    /// It was started without [TLS](RedisOptions::tls).
+    #[must_use]
+    pub fn certificates(&self) -> &Certificates {
+        self.certificates.as_ref().expect("a server that is started with TLS")
     }
 
     /// Its process.
@@ -125,6 +141,12 @@ impl RedisServer {
     /// Kills it (SIGKILL), and waits until it has ended. Clients see their connections break.
     pub fn kill(&self) {
         self.running().take();
+    }
+
+    /// Whether it was started and not killed since.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        self.running().is_some()
     }
 
     /// Starts it at the same address, after killing it if it runs. What was not kept is lost.
@@ -212,6 +234,24 @@ impl RedisServer {
         value(&self.ask::<String>(&["INFO", "everything"]), field)
     }
 
+    /// Whether it follows nobody.
+    ///
+    /// # Panics
+    /// As [`command`](RedisServer::command) does.
+    #[must_use]
+    pub fn is_master(&self) -> bool {
+        self.info("role").is_some_and(|role| role == "master")
+    }
+
+    /// Whether it follows a master, and has all that was there when it began.
+    ///
+    /// # Panics
+    /// As [`command`](RedisServer::command) does.
+    #[must_use]
+    pub fn is_in_step(&self) -> bool {
+        self.info("master_link_status").is_some_and(|status| status == "up")
+    }
+
     fn socket(&self) -> PathBuf {
         self.path("redis.sock")
     }
@@ -241,7 +281,10 @@ impl RedisServer {
             let log = std::fs::read(server.path("redis.log")).expect("it was just opened");
             String::from_utf8_lossy(&log[before.try_into().expect("it fits")..]).into_owned()
         };
-        let mut running = Running::start(&[Path::new(&self.path("redis.conf"))], log);
+        let config = self.path("redis.conf");
+        let sentinel = self.options.sentinel.then_some(Path::new("--sentinel"));
+        let words: Vec<&Path> = std::iter::once(config.as_path()).chain(sentinel).collect();
+        let mut running = Running::start(&words, log);
         let began = Instant::now();
         while self.try_ask::<Value>(&["PING"]).is_err() {
             if let Some(status) = running.ended() {
@@ -257,6 +300,19 @@ impl RedisServer {
     }
 }
 
+impl Drop for RedisServer {
+    /// A test that fails shows what the server saw of it.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = std::fs::read(self.path("redis.log")).unwrap_or_default();
+            let log = String::from_utf8_lossy(&log);
+            let lines: Vec<&str> = log.lines().collect();
+            let last = &lines[lines.len().saturating_sub(30)..];
+            eprintln!("redis-server {}:\n{}", self.ports.clients(), last.join("\n"));
+        }
+    }
+}
+
 fn taken(log: &str) -> bool {
     log.contains("Address already in use")
 }
@@ -264,7 +320,7 @@ fn taken(log: &str) -> bool {
 fn failure(log: &str) -> String {
     format!(
         "redis-server does not come up (`cargo xtask test` finds or installs it; \
-         FARCALL_REDIS_SERVER names another): {log}"
+         REDIS_SERVER names another): {log}"
     )
 }
 

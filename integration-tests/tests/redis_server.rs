@@ -3,14 +3,14 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use farcall_integration_tests::{RedisOptions, RedisServer, wait_until};
-use redis::Value;
+use farcall_integration_tests::{Certificates, RedisOptions, RedisServer, wait_until};
+use redis::{ClientTlsConfig, RedisResult, TlsCertificates, Value};
 
-fn connect(url: &str) -> redis::RedisResult<redis::Connection> {
+fn connect(url: &str) -> RedisResult<redis::Connection> {
     redis::Client::open(url)?.get_connection()
 }
 
-fn ping(url: &str) -> redis::RedisResult<String> {
+fn ping(url: &str) -> RedisResult<String> {
     redis::cmd("PING").query(&mut connect(url)?)
 }
 
@@ -90,6 +90,42 @@ fn users_may_do_what_the_acl_says() {
     let refused = redis::cmd("DEL").arg("key").query::<Value>(&mut reader).unwrap_err();
     assert_eq!(refused.code(), Some("NOPERM"));
     ping(&server.url()).unwrap_err();
+}
+
+fn ping_by_tls(
+    server: &RedisServer,
+    authority: &Certificates,
+    client: bool,
+) -> RedisResult<String> {
+    let read = |path| std::fs::read(path).unwrap();
+    let client_tls = client.then(|| ClientTlsConfig {
+        client_cert: read(authority.client()),
+        client_key: read(authority.client_key()),
+    });
+    let root_cert = Some(read(authority.authority()));
+    let certificates = TlsCertificates { client_tls, root_cert };
+    let client = redis::Client::build_with_tls(server.url(), certificates)?;
+    redis::cmd("PING").query(&mut client.get_connection()?)
+}
+
+#[test]
+fn tls_shows_who_the_server_is() {
+    let server = RedisOptions::new().tls().password("secret").start();
+    let other = RedisOptions::new().tls().start();
+    assert!(server.url().starts_with("rediss://"), "{}", server.url());
+    assert_eq!(ping_by_tls(&server, server.certificates(), false).unwrap(), "PONG");
+    ping_by_tls(&server, other.certificates(), false).unwrap_err();
+    ping(&server.url().replace("rediss://", "redis://")).unwrap_err();
+}
+
+#[test]
+fn tls_shows_who_the_client_is_where_that_is_asked() {
+    for (ask, without) in [("optional", true), ("yes", false)] {
+        let asking = format!("tls-auth-clients {ask}");
+        let server = RedisOptions::new().tls().config(&asking).start();
+        assert_eq!(ping_by_tls(&server, server.certificates(), true).unwrap(), "PONG");
+        assert_eq!(ping_by_tls(&server, server.certificates(), false).is_ok(), without);
+    }
 }
 
 #[test]

@@ -39,7 +39,7 @@
 //! - `listener` starts a `server` and accepts its connections; `lock` makes it the only one.
 //! - `discovery` looks through folders when the `watcher` has news, and starts a `dial` for each
 //!   socket, which connects and, after a wait, connects again.
-//! - `inbox` holds what core has not taken yet, `buffers` the memory that sessions share.
+//! - `buffers` is the memory that sessions share; what core has not taken yet lies in its `Inbox`.
 //! - `config`, `paths` and `folder` say where sockets lie and whether that place can be trusted.
 
 mod buffers;
@@ -50,7 +50,6 @@ mod discovery;
 mod folder;
 mod framing;
 mod hub;
-mod inbox;
 mod lanes;
 mod link;
 mod listener;

@@ -5,8 +5,9 @@ use std::process::Command;
 
 use crate::steps::step;
 
-/// Names the program where it is not the `redis-server` of the `PATH`. The tests read it too.
-const VARIABLE: &str = "FARCALL_REDIS_SERVER";
+/// Names the program where it is not the `redis-server` of the `PATH`. The tests read it too. It does
+/// not begin with `FARCALL_`, since nodes take such variables for settings and refuse unknown ones.
+const VARIABLE: &str = "REDIS_SERVER";
 
 /// What farcall needs: its scripts and commands are those of 7.0.
 const OLDEST: Version = Version(7, 0);

@@ -30,7 +30,7 @@ impl Running {
     /// # Panics
     /// There is no shell.
     pub(crate) fn start(words: &[&Path], log: File) -> Self {
-        let named = std::env::var_os("FARCALL_REDIS_SERVER");
+        let named = std::env::var_os("REDIS_SERVER");
         let program = named.unwrap_or_else(|| OsString::from("redis-server"));
         let child = Command::new("sh")
             .args(["-c", LAUNCH, "sh"])

@@ -1,14 +1,14 @@
 //! How a server is to be.
 
-use std::fmt::Write;
 use std::path::Path;
 
 use super::RedisServer;
-use super::port::Port;
+use super::certificates::Certificates;
+use super::port::Ports;
 
 /// The user by which tests reach a server whatever its passwords are. Its socket lies where nobody
 /// else comes.
-pub(super) const USER: &str = "farcall-tests";
+pub(crate) const USER: &str = "farcall-tests";
 
 /// What a server has beyond a socket in a folder of its own.
 ///
@@ -21,6 +21,9 @@ pub(super) const USER: &str = "farcall-tests";
 #[derive(Clone, Debug, Default)]
 pub struct RedisOptions {
     pub(super) tcp: bool,
+    pub(super) tls: bool,
+    pub(super) bus: bool,
+    pub(super) sentinel: bool,
     pub(super) password: Option<String>,
     aof: bool,
     acl: Option<String>,
@@ -40,6 +43,31 @@ impl RedisOptions {
     pub fn tcp(mut self) -> Self {
         self.tcp = true;
         self
+    }
+
+    /// Its [`url`](RedisServer::url) is a port of 127.0.0.1 that speaks TLS only, with
+    /// [certificates](RedisServer::certificates) of its own. Clients need none, unless a line of
+    /// [`config`](RedisOptions::config) says `tls-auth-clients optional` or `yes`.
+    #[must_use]
+    pub fn tls(mut self) -> Self {
+        self.tcp = true;
+        self.tls = true;
+        self
+    }
+
+    /// Watches other servers, as lines of its configuration say.
+    pub(crate) fn sentinel(mut self) -> Self {
+        self.tcp = true;
+        self.sentinel = true;
+        self
+    }
+
+    /// A node of a cluster, which has a second port for the other nodes.
+    pub(crate) fn cluster_node(mut self) -> Self {
+        assert!(!self.tls, "servers speak no TLS to each other");
+        self.tcp = true;
+        self.bus = true;
+        self.config("cluster-enabled yes")
     }
 
     /// Writes what it is told to an append-only file, and syncs it at each command: a
@@ -69,12 +97,13 @@ impl RedisOptions {
         self
     }
 
-    /// Follows another server, which has a port.
+    /// Follows another server, which has a port without TLS.
     ///
     /// # Panics
     /// It has none.
     #[must_use]
     pub fn replica_of(mut self, master: &RedisServer) -> Self {
+        assert!(!master.options.tls, "servers speak no TLS to each other");
         self.replica_of = Some(master.port());
         self
     }
@@ -101,39 +130,44 @@ impl RedisOptions {
     }
 
     /// The text of `redis.conf`.
-    pub(super) fn config_file(&self, folder: &Path, port: Option<&Port>) -> String {
-        let folder = folder.display();
+    pub(super) fn config_file(&self, folder: &Path, ports: &Ports) -> String {
+        let at = folder.display();
+        let (plain, tls) = if self.tls { (0, ports.clients()) } else { (ports.clients(), 0) };
         let mut text = format!(
-            "dir {folder}\n\
-             unixsocket {folder}/redis.sock\n\
+            "dir {at}\n\
+             unixsocket {at}/redis.sock\n\
              unixsocketperm 700\n\
              bind 127.0.0.1\n\
-             port {}\n\
+             port {plain}\n\
              save \"\"\n\
              enable-debug-command yes\n\
              # Replicas are to be there at once, and to leave nothing on disk.\n\
              repl-diskless-sync-delay 0\n\
-             rdb-del-sync-files yes\n",
-            port.map_or(0, Port::number),
+             rdb-del-sync-files yes\n\
+             masteruser {USER}\n\
+             masterauth any\n"
         );
+        if self.tls {
+            text += &format!("tls-port {tls}\n{}", Certificates::config(folder));
+        }
+        if self.bus {
+            text += &format!("cluster-port {}\n", ports.bus());
+        }
         if self.aof {
             text += "appendonly yes\nappendfsync always\n";
         }
-        match &self.acl {
-            Some(_) => writeln!(text, "aclfile {folder}/acl.conf"),
-            None => writeln!(text, "{}", user()),
-        }
-        .expect("text takes text");
+        text += &match self.acl {
+            Some(_) => format!("aclfile {at}/acl.conf\n"),
+            None => format!("{}\n", user()),
+        };
         if let Some(password) = &self.password {
-            writeln!(text, "requirepass {password}").expect("text takes text");
+            text += &format!("requirepass {password}\n");
         }
         if let Some(master) = self.replica_of {
-            write!(text, "replicaof 127.0.0.1 {master}\nmasteruser {USER}\nmasterauth any\n")
-                .expect("text takes text");
+            text += &format!("replicaof 127.0.0.1 {master}\n");
         }
         for line in &self.lines {
-            text += line;
-            text.push('\n');
+            text += &format!("{line}\n");
         }
         text
     }
@@ -148,7 +182,7 @@ mod tests {
     use super::*;
 
     fn text(options: &RedisOptions) -> String {
-        options.config_file(Path::new("/f"), None)
+        options.config_file(Path::new("/f"), &Ports::default())
     }
 
     #[test]
@@ -163,16 +197,25 @@ mod tests {
     fn the_user_of_the_tests_is_where_the_other_users_are() {
         let options = RedisOptions::new().acl("user default off");
         assert!(text(&options).contains("aclfile /f/acl.conf\n"));
-        assert!(!text(&options).contains(USER));
+        assert!(!text(&options).contains(&user()));
         let file = options.acl_file().unwrap();
         assert!(file.starts_with("user default off\n") && file.contains(USER), "{file}");
-        assert!(text(&RedisOptions::new()).contains(USER));
+        assert!(text(&RedisOptions::new()).contains(&user()));
+    }
+
+    #[test]
+    fn a_port_that_speaks_tls_is_the_only_one() {
+        let text = text(&RedisOptions::new().tls().config("tls-auth-clients yes"));
+        assert!(text.contains("\nport 0\n") && text.contains("tls-port "), "{text}");
+        assert!(text.contains("tls-auth-clients no\n"), "{text}");
+        assert!(text.ends_with("tls-auth-clients yes\n"), "{text}");
     }
 
     #[test]
     fn own_lines_come_last() {
         let options = RedisOptions::new().config("maxmemory 1mb").config("hz 50").aof();
         let text = text(&options);
-        assert!(text.ends_with("appendfsync always\nuser farcall-tests on nopass ~* &* +@all\nmaxmemory 1mb\nhz 50\n"), "{text}");
+        assert!(text.contains("appendonly yes\n"), "{text}");
+        assert!(text.ends_with("maxmemory 1mb\nhz 50\n"), "{text}");
     }
 }
