@@ -135,7 +135,7 @@ impl Connector {
         let attempt = timeout_at(until, shared.connect(key, purpose, until)).await;
         let result = attempt.unwrap_or_else(|_| {
             let what = format!("not connected within {:?}", shared.connect_timeout);
-            let fix = "redis.connect_timeout says how long an attempt may take";
+            let fix = error::timed_out(shared.dialer.is_tls());
             Err(ConnectError::new(Kind::Passing, &shared.way, &what, fix))
         });
         // Whoever sent us there may not have heard yet that another server is the master now.

@@ -25,6 +25,10 @@ impl Dialer {
         Dialer { tls, tcp: tcp(lease) }
     }
 
+    pub(crate) fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// Connects, for as long as whoever asks for it waits.
     pub(crate) async fn dial(
         &self,

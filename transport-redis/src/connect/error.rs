@@ -100,7 +100,9 @@ impl Cause {
             (Some(io::ErrorKind::ConnectionRefused), _) => {
                 passing(&what, "there must be a server that listens there")
             }
-            (Some(io::ErrorKind::TimedOut), _) => passing("no answer in time", TIMED_OUT),
+            (Some(io::ErrorKind::TimedOut), _) => {
+                passing("no answer in time", timed_out(to.is_tls()))
+            }
             (
                 Some(
                     io::ErrorKind::BrokenPipe
@@ -184,9 +186,17 @@ const PERMISSIONS: &str = "the access list of this user must allow it";
 const CROWDED: &str = "it may have as many clients as its `maxclients` allows";
 const CROWDED_OR_TLS: &str =
     "it may have as many clients as its `maxclients` allows, or want TLS: rediss://";
-const TIMED_OUT: &str = "redis.connect_timeout says how long an attempt may take";
 /// What a server must be.
 pub(crate) const VERSION: &str = "Redis 7.0 or newer is needed, or Valkey";
+
+/// What helps where nothing comes in time.
+pub(crate) fn timed_out(tls: bool) -> &'static str {
+    if tls {
+        "redis.connect_timeout says how long an attempt may take, and a server without TLS is redis://"
+    } else {
+        "redis.connect_timeout says how long an attempt may take"
+    }
+}
 
 fn hopeless(what: &str, fix: &'static str) -> Cause {
     Cause { kind: Kind::Hopeless, what: what.to_owned(), fix }

@@ -1,5 +1,9 @@
 //! Connections to real servers.
 
+mod cluster;
+mod encrypted;
+mod sentinels;
+
 use std::io::Write;
 use std::net::TcpListener;
 
