@@ -653,8 +653,7 @@ impl Branch {
                 inbox.push(Inbound::PeerUp { peer, hello, credentials: Credentials::default() });
             }
             Some(Change::Announced(peer, announcement)) => {
-                let frame = Frame::Announce(announcement);
-                inbox.push(Inbound::Frame { from: peer, frame, receipt: None });
+                inbox.push_frame(peer, Frame::Announce(announcement), None);
             }
             Some(Change::Down { peer, reason, clean }) => {
                 self.hub.peer_down(peer);

@@ -42,7 +42,7 @@ pub(crate) async fn read(branch: Rc<Branch>) {
             let mut command = redis::cmd("XREAD");
             command.arg("COUNT").arg(COUNT).arg("BLOCK").arg(BLOCK);
             command.arg("STREAMS").arg(key).arg(after.to_string());
-            let read = connection.io.send_packed_command(&command);
+            let read = reply::to(&mut connection.io, &command);
             let read = tokio::time::timeout(PATIENCE, read).await;
             let silent = || std::io::Error::from(std::io::ErrorKind::TimedOut);
             match read.unwrap_or_else(|_| Err(silent().into())) {

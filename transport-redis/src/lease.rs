@@ -186,7 +186,7 @@ impl Keeper {
         for channel in [hold.keys.changes(), hold.keys.alive(&hold.member)] {
             let mut command = redis::cmd("SSUBSCRIBE");
             command.arg(channel);
-            if let Err(error) = connection.io.send_packed_command(&command).await {
+            if let Err(error) = reply::to(&mut connection.io, &command).await {
                 tracing::warn!(service = %hold.service, %error, "the broker lets nobody listen");
                 return false;
             }

@@ -1,9 +1,18 @@
 //! Replies of the broker, looked into without believing anything of their form.
 
 use bytes::Bytes;
-use redis::Value;
+use redis::aio::MultiplexedConnection;
+use redis::{RedisResult, Value};
 
 use crate::entry_id::EntryId;
+
+/// Sends a command; an error of the server is one.
+pub(crate) async fn to(io: &mut MultiplexedConnection, command: &redis::Cmd) -> RedisResult<Value> {
+    match io.send_packed_command(command).await? {
+        Value::ServerError(error) => Err(error.into()),
+        value => Ok(value),
+    }
+}
 
 /// An array's items.
 pub(crate) fn array(value: &Value) -> Option<&[Value]> {

@@ -125,7 +125,7 @@ async fn read(
             command
         };
         // A server that says nothing for longer hangs: what it may have given out is read again later.
-        let read = connection.io.send_packed_command(&command);
+        let read = reply::to(&mut connection.io, &command);
         let read = tokio::time::timeout(PATIENCE, read).await;
         let read =
             read.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()));
@@ -250,7 +250,7 @@ pub(crate) async fn wake(branch: &Rc<Branch>, clients: &[u64]) {
         command.arg("UNBLOCK").arg(client);
         let mut io = live.io.clone();
         // One that is not let comes back by itself within the time of a read.
-        if let Err(error) = io.send_packed_command(&command).await {
+        if let Err(error) = reply::to(&mut io, &command).await {
             tracing::debug!(%error, "a waiting connection was not woken");
         }
     }

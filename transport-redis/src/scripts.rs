@@ -10,6 +10,7 @@ use redis::aio::MultiplexedConnection;
 use sha1_smol::Sha1;
 
 use crate::keys::Keys;
+use crate::reply;
 
 /// A script and its name in the server's cache.
 #[derive(Debug)]
@@ -88,12 +89,12 @@ impl Script {
         io: &mut MultiplexedConnection,
         arguments: &Arguments,
     ) -> redis::RedisResult<Value> {
-        let known = io.send_packed_command(&arguments.command("EVALSHA", &self.sha)).await;
+        let known = reply::to(io, &arguments.command("EVALSHA", &self.sha)).await;
         match known {
             Err(error)
                 if error.kind() == redis::ErrorKind::Server(redis::ServerErrorKind::NoScript) =>
             {
-                io.send_packed_command(&arguments.command("EVAL", &self.text)).await
+                reply::to(io, &arguments.command("EVAL", &self.text)).await
             }
             reply => reply,
         }
