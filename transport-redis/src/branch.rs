@@ -17,6 +17,7 @@ use farcall_core::wire::{Announcement, CallId, Failure, Frame, Reason, ServerSta
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
+use crate::connect::Connection;
 use crate::deliveries::Deliveries;
 use crate::entries::{Entries, GiveUp, Heard};
 use crate::entry_id::EntryId;
@@ -78,7 +79,7 @@ pub(crate) struct State {
 }
 
 /// This node's server of the service.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Serving {
     pub(crate) announcement: Announcement,
     /// Whether core knows the epoch.
@@ -87,6 +88,8 @@ pub(crate) struct Serving {
     pub(crate) consumer: Option<String>,
     /// Entries that were settled and not trimmed, by queue.
     pub(crate) untrimmed: [Vec<EntryId>; 2],
+    /// Connections for reads, made before others hear of this server.
+    pub(crate) ready: [Option<Connection>; 2],
     /// Connections that wait for calls, to be woken when no more are wanted.
     pub(crate) readers: [Option<u64>; 2],
     /// Reads that are under way.
@@ -103,6 +106,8 @@ impl Serving {
 const TRIM: usize = 128;
 /// With so many that a trim has left, a long call holds the rest: they are deleted one by one.
 const PINNED: usize = 256;
+/// The most that are deleted at a time.
+const BATCH_DELETES: usize = 1000;
 /// How much may be read of the inbox before the broker is told.
 const READ_BYTES: usize = 256 * 1024;
 const READ_ENTRIES: usize = 64;
@@ -191,6 +196,7 @@ impl Branch {
             is_told: false,
             consumer: None,
             untrimmed: [Vec::new(), Vec::new()],
+            ready: [None, None],
             readers: [None; 2],
             reading: 0,
         });
@@ -210,14 +216,23 @@ impl Branch {
         let epoch = serving.announcement.epoch;
         serving.announcement = Announcement { epoch, ..announcement };
         if !serving.takes_calls() {
-            self.room.notify_waiters();
-            let branch = Rc::clone(self);
-            let wake: Vec<u64> = serving.readers.iter().flatten().copied().collect();
-            self.hub.spawn(async move { requests::wake(&branch, &wake).await });
+            self.wake_readers(serving);
+            // What waits here goes to others, if there are any. This one still counts among the ready.
+            if state.members.ready().0 > 1 {
+                self.hub.inbox.push(Inbound::GiveBack { service: self.service.clone() });
+            }
         }
         drop(state);
         let branch = Rc::clone(self);
         self.hub.spawn(async move { keeper::announce(&branch).await });
+    }
+
+    /// How much is to be taken has changed: reads that wait at the broker ask for what it was.
+    fn wake_readers(self: &Rc<Self>, serving: &Serving) {
+        self.room.notify_waiters();
+        let branch = Rc::clone(self);
+        let wake: Vec<u64> = serving.readers.iter().flatten().copied().collect();
+        self.hub.spawn(async move { requests::wake(&branch, &wake).await });
     }
 
     /// A frame for whichever server takes it.
@@ -483,7 +498,8 @@ impl Branch {
             if let Some(below) = reply.trimmed[at] {
                 untrimmed.retain(|id| *id >= below);
                 if untrimmed.len() >= PINNED {
-                    state.outbox.deletes[at].append(untrimmed);
+                    let count = untrimmed.len().min(BATCH_DELETES);
+                    state.outbox.deletes[at].extend(untrimmed.drain(..count));
                     self.work.notify_one();
                 }
             } else if untrimmed.len() >= TRIM
@@ -554,7 +570,8 @@ impl Branch {
                 self.send_peer(from, &Frame::Cancel { id: *id }, false);
                 self.work.notify_one();
             }
-            (Heard::Cancelled, _) => {}
+            // Too late: core counts it.
+            (Heard::Cancelled, _) => self.hub.inbox.push_frame(from, frame, None),
         }
     }
 
@@ -597,6 +614,8 @@ impl Branch {
     /// Calls of an entry lie in another.
     pub(crate) fn entry_moved(&self, from: EntryId, to: EntryId, places: &[usize]) {
         let moved = self.state.borrow_mut().entries.moved(from, to, places, Instant::now());
+        // The server that put them back may have been the last.
+        self.without_servers();
         for (call, how) in moved {
             self.give_up(call, how);
             self.work.notify_one();
@@ -668,11 +687,12 @@ impl Branch {
                 inbox.push(Inbound::Rejected { reason })
             }
             Some(Change::Alone(alone)) => {
-                let serves = self.state.borrow().serving.is_some();
-                if serves && !alone {
-                    inbox.push(Inbound::GiveBack { service: self.service.clone() });
+                if let Some(serving) = &self.state.borrow().serving {
+                    if !alone {
+                        inbox.push(Inbound::GiveBack { service: self.service.clone() });
+                    }
+                    self.wake_readers(serving);
                 }
-                self.room.notify_waiters();
             }
         }
     }

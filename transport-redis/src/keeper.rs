@@ -119,6 +119,7 @@ async fn join(
     member: &Member,
 ) -> Result<(), String> {
     let hub = &branch.hub;
+    requests::prepare(branch).await.map_err(|error| error.message)?;
     let (arguments, serves) = {
         let mut state = branch.state.borrow_mut();
         state.must_join = false;

@@ -7,7 +7,7 @@ use farcall_core::transport::{Backoff, Receipt};
 use farcall_core::wire::Frame;
 
 use crate::branch::{Branch, State};
-use crate::connect::{Connection, Purpose};
+use crate::connect::{ConnectError, Connection, Purpose};
 use crate::deliveries::MAX_CALLS;
 use crate::fault::{Fault, classify};
 use crate::keeper::backoff;
@@ -24,17 +24,39 @@ const MOST: usize = 128;
 /// More entries than a consumer ever has.
 const HISTORY: usize = 1_000_000;
 
+/// What lies in the queue for so long was not taken at once by whoever had room. The broker tells times in ms.
+const WAITED: Duration = Duration::from_millis(3);
+
 /// How many entries a read asks for, where other servers read as well: one at first, so that what comes in a
-/// burst is divided; more while reads come back full, since then there is enough for everybody.
+/// burst is divided; more while reads come back full of what has waited, since then there is enough for everybody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Appetite(usize);
 
 impl Appetite {
     const FIRST: Appetite = Appetite(1);
 
-    fn after(self, read: usize) -> Self {
-        if read >= self.0 { Appetite((2 * self.0).min(MOST / 4)) } else { Appetite::FIRST }
+    fn after(self, read: usize, waited: Duration) -> Self {
+        let is_enough = read >= self.0 && waited >= WAITED;
+        if is_enough { Appetite((2 * self.0).min(MOST / 4)) } else { Appetite::FIRST }
     }
+}
+
+/// Connects for a server that is about to be known: calls come at once then, and are divided between those
+/// that wait for them.
+pub(crate) async fn prepare(branch: &Rc<Branch>) -> Result<(), ConnectError> {
+    let begins =
+        |state: &State| state.serving.as_ref().is_some_and(|serving| serving.consumer.is_none());
+    if !begins(&branch.state.borrow()) {
+        return Ok(());
+    }
+    for queue in Queue::BOTH {
+        let connection =
+            branch.hub.connector.connect(&branch.keys.prefix, Purpose::Blocking).await?;
+        if let Some(serving) = &mut branch.state.borrow_mut().serving {
+            serving.ready[queue.index()] = Some(connection);
+        }
+    }
+    Ok(())
 }
 
 /// Begins to take calls.
@@ -69,12 +91,21 @@ fn is_alone(state: &State) -> bool {
 
 async fn take(branch: Rc<Branch>, queue: Queue) {
     let mut backoff = backoff();
+    let ready =
+        branch.state.borrow_mut().serving.as_mut().and_then(|it| it.ready[queue.index()].take());
+    // A new consumer has nothing from before.
+    if let Some(connection) = ready
+        && read(&branch, queue, connection, &mut backoff, ">").await
+    {
+        return;
+    }
     loop {
         tokio::time::sleep(backoff.next(Backoff::random())).await;
         branch.connected().await;
         let connection = branch.hub.connector.connect(&branch.keys.prefix, Purpose::Blocking).await;
         let Ok(connection) = connection else { continue };
-        if read(&branch, queue, connection, &mut backoff).await {
+        // Entries that were given out when a connection broke: nobody else gets them.
+        if read(&branch, queue, connection, &mut backoff, "0").await {
             return;
         }
     }
@@ -86,10 +117,9 @@ async fn read(
     queue: Queue,
     mut connection: Connection,
     backoff: &mut Backoff,
+    mut from: &str,
 ) -> bool {
     let mut appetite = Appetite::FIRST;
-    // Entries that were given out when a connection broke: nobody else gets them.
-    let mut from = "0";
     loop {
         let waiting = branch.room.notified();
         tokio::pin!(waiting);
@@ -158,7 +188,9 @@ async fn read(
         let streams = reply::streams(value).unwrap_or_default();
         let entries: Vec<Entry> = streams.into_iter().flat_map(|(_, entries)| entries).collect();
         if from == ">" {
-            appetite = appetite.after(entries.len());
+            let now = branch.hub.clock.at(Instant::now());
+            let oldest = entries.first().map_or(0, |entry| now.saturating_sub(entry.id.ms));
+            appetite = appetite.after(entries.len(), Duration::from_millis(oldest));
         }
         from = ">";
         for entry in entries {
@@ -290,9 +322,10 @@ mod tests {
     fn the_appetite_comes_with_eating() {
         let mut appetite = Appetite::FIRST;
         for expected in [2, 4, 8, 16, 32, 32] {
-            appetite = appetite.after(appetite.0);
+            appetite = appetite.after(appetite.0, WAITED);
             assert_eq!(appetite, Appetite(expected));
         }
-        assert_eq!(appetite.after(31), Appetite::FIRST);
+        assert_eq!(appetite.after(31, WAITED), Appetite::FIRST);
+        assert_eq!(appetite.after(32, Duration::ZERO), Appetite::FIRST);
     }
 }

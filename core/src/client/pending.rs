@@ -502,7 +502,6 @@ impl Pending {
             (Reason::Busy, Some(service))
                 if !call.refused
                     && !call.moved()
-                    && !self.bounds.shared_queue
                     && now < call.deadline
                     && self.routes.has_ready_besides(service, from)
                     && self.budget.spend() =>

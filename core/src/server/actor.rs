@@ -618,9 +618,9 @@ impl Handler<DrainServer> for ServerActor {
     /// A drain that is asked for during another joins it; the earlier deadline holds.
     fn handle(&mut self, DrainServer(within, reply): DrainServer, ctx: &mut Context<Self>) {
         self.draining = true;
+        // Calls of a shared queue that wait here have come before the drain began, as others have: the
+        // transport says if somebody else had better take them.
         self.announce(ServerState::Draining);
-        let waiting = self.calls.give_back_all();
-        self.put_back(waiting);
         let within = within.min(LONGEST);
         let until = Instant::now() + within;
         let mut replies = vec![reply];

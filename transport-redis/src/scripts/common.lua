@@ -98,6 +98,8 @@ local function changed(member, how)
 end
 
 local function settled(queue, calls)
+  -- Lua writes minus nothing as `-0`, which is no number to Redis.
+  if calls == 0 then return end
   local left = redis.call('HINCRBY', STATE, queue, -calls)
   if left < 0 then redis.call('HSET', STATE, queue, 0) end
 end

@@ -38,7 +38,8 @@ if ARGV[5] ~= '' then redis.call('HSET', LOADS, me, ARGV[5]) end
 if ARGV[6] ~= '' then
   local ms, seq = string.match(ARGV[6], '^(%d+)-(%d+)$')
   redis.call('XTRIM', inbox(me), 'MINID', ms .. '-' .. string.format('%.0f', tonumber(seq) + 1))
-  if redis.call('HINCRBY', UNREAD, me, -tonumber(ARGV[7])) <= 0 then redis.call('HDEL', UNREAD, me) end
+  local bytes = tonumber(ARGV[7])
+  if bytes > 0 and redis.call('HINCRBY', UNREAD, me, -bytes) <= 0 then redis.call('HDEL', UNREAD, me) end
 end
 
 for number, queue in ipairs(QUEUES) do
