@@ -64,7 +64,7 @@ impl Peer for FarcallUnix {
         Some(self)
     }
 
-    fn serve(&self, socket: &Path, ready: Ready) -> anyhow::Result<()> {
+    fn serve(&self, socket: &str, ready: Ready) -> anyhow::Result<()> {
         farcall::block_on(async {
             let node = open(socket).await?;
             node.serve(EchoServer::new(Server)).await?;
@@ -73,14 +73,14 @@ impl Peer for FarcallUnix {
         })
     }
 
-    fn load(&self, socket: &Path, load: &Load) -> anyhow::Result<()> {
+    fn load(&self, socket: &str, load: &Load) -> anyhow::Result<()> {
         farcall::block_on(async {
             let node = open(socket).await?;
             drive(LentEchoClient::new(&node), load).await
         })
     }
 
-    fn hold(&self, socket: &Path, connections: usize, ready: Ready) -> anyhow::Result<()> {
+    fn hold(&self, socket: &str, connections: usize, ready: Ready) -> anyhow::Result<()> {
         farcall::block_on(async {
             let mut nodes = Vec::with_capacity(connections);
             for _ in 0..connections {
@@ -96,8 +96,8 @@ impl Peer for FarcallUnix {
 }
 
 /// A node whose sockets lie beside where the other peers have theirs.
-async fn open(socket: &Path) -> anyhow::Result<Node> {
-    let folder = socket.parent().context("the socket has a folder")?;
+async fn open(socket: &str) -> anyhow::Result<Node> {
+    let folder = Path::new(socket).parent().context("the socket has a folder")?;
     let unix = UnixConfig { socket_dir: folder.to_owned(), ..UnixConfig::default() };
     let transport: Box<dyn Transport> = Box::new(Unix::new(unix));
     let config = Config { namespace: Name::new("bench")?, ..Config::default() };

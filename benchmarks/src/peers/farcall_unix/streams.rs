@@ -1,7 +1,6 @@
 //! farcall's streams, by functions and a client without a trait.
 
 use std::future::{pending, ready};
-use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes as Shared;
@@ -27,7 +26,7 @@ impl Streaming for FarcallUnix {
          stream as they are by default."
     }
 
-    fn serve(&self, _: Work, socket: &Path, ready: Ready) -> anyhow::Result<()> {
+    fn serve(&self, _: Work, socket: &str, ready: Ready) -> anyhow::Result<()> {
         farcall::block_on(async {
             let node = open(socket).await?;
             node.serve(functions()).await?;
@@ -36,7 +35,7 @@ impl Streaming for FarcallUnix {
         })
     }
 
-    fn load(&self, socket: &Path, load: &Load) -> anyhow::Result<()> {
+    fn load(&self, socket: &str, load: &Load) -> anyhow::Result<()> {
         farcall::block_on(async {
             let node = open(socket).await?;
             drive(node.client(SERVICE), load).await
