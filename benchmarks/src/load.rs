@@ -19,14 +19,23 @@ pub(crate) struct Load {
     /// How many calls begin in a second, whatever became of those before; if left out, as many as
     /// the shape has in flight begin again when they are answered.
     pub(crate) per_second: Option<u32>,
+    /// How long it is measured, after a warm-up.
+    pub(crate) window: Duration,
+    /// The processes beside this one, and where they meet.
+    pub(crate) others: Others,
     /// Where calls or items, and latencies, are reported.
     pub(crate) meter: Arc<Meter>,
 }
 
 impl Load {
     /// A load that has not begun.
-    pub(crate) fn new(shape: Shape, per_second: Option<u32>) -> Self {
-        Load { shape, per_second, meter: Arc::new(Meter::new()) }
+    pub(crate) fn new(
+        shape: Shape,
+        per_second: Option<u32>,
+        window: Duration,
+        others: Others,
+    ) -> Self {
+        Load { shape, per_second, window, others, meter: Arc::new(Meter::new()) }
     }
 
     /// A payload of the asked size.
@@ -40,18 +49,13 @@ impl Load {
         self.shape.in_flight.min(16)
     }
 
-    /// Puts this load on the server, and measures it for `window` after a warm-up.
+    /// Puts this load on the peer's server and measures it.
     ///
     /// # Errors
     ///
     /// When a call or stream fails or brings something else, or when the meter cannot measure.
-    pub(crate) fn measure(
-        self,
-        peer: &dyn Peer,
-        window: Duration,
-        others: Others,
-    ) -> anyhow::Result<Measurement> {
-        let meter = Arc::clone(&self.meter);
+    pub(crate) fn measure(self, peer: &dyn Peer) -> anyhow::Result<Measurement> {
+        let Load { window, others, meter, .. } = self.clone();
         let at = others.at.clone();
         let watcher = thread::spawn(move || meter.watch(window, &others));
         match self.shape.work {

@@ -11,7 +11,7 @@
 //! |---|---|
 //! | [`contest`] | who is measured beside whom over what |
 //! | [`peers`] | what is measured: the [`peers::Peer`] trait, and a file for each peer |
-//! | [`broker`], [`programs`] | what must be there beside this program |
+//! | [`broker`], [`programs`], [`python`] | what must be there beside this program |
 //! | [`meter`] | what a client process counts while it calls |
 //! | [`closed_loop`] | callers that wait for each answer before they call again |
 //! | [`paced`] | calls that begin at a steady rate |
@@ -59,6 +59,7 @@ mod peers;
 mod place;
 mod processor;
 mod programs;
+mod python;
 mod report;
 mod results;
 mod rounds;
@@ -227,9 +228,9 @@ fn main() -> anyhow::Result<()> {
             server_pid,
             broker_pid,
         }) => {
-            let load = Load::new(Shape { work, size, in_flight }, per_second);
             let others = Others { servers: server_pid, broker: broker_pid, at };
-            let measurement = load.measure(peer, seconds, others)?;
+            let load = Load::new(Shape { work, size, in_flight }, per_second, seconds, others);
+            let measurement = load.measure(peer)?;
             println!("{}", serde_json::to_string(&measurement)?);
             Ok(())
         }

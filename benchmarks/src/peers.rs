@@ -18,6 +18,7 @@ use crate::shape::Work;
 
 mod farcall_unix;
 mod nats;
+mod python;
 mod raw_blocking;
 mod raw_mux;
 mod raw_tokio;
@@ -37,8 +38,13 @@ pub(crate) const UNIX: &[&dyn Peer] = &[
 ];
 
 /// Those that talk through a broker, in the same order.
-pub(crate) const REDIS: &[&dyn Peer] =
-    &[&redis_bare::RedisBare, &redis_bare::RedisBareTcp, &nats::Nats];
+pub(crate) const REDIS: &[&dyn Peer] = &[
+    &redis_bare::RedisBare,
+    &redis_bare::RedisBareTcp,
+    &nats::Nats,
+    &python::PYTHON,
+    &python::PYTHON_ASYNCIO,
+];
 
 /// The most calls that may be in flight: peers with limits of their own set them so that this many
 /// fit.
@@ -61,6 +67,11 @@ pub(crate) trait Peer: Sync {
     /// The broker through which they meet, if there is one.
     fn via(&self) -> Option<Via> {
         None
+    }
+
+    /// Whether it is written in Python.
+    fn in_python(&self) -> bool {
+        false
     }
 
     /// Whether its servers share calls with each other, and count what they have

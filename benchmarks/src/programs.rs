@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use anyhow::Context;
 use clap::ValueEnum;
 
 use crate::broker::Broker;
 use crate::closed_loop::runtime;
 use crate::peers::Peer;
+use crate::python;
 
 /// A program that must be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -16,6 +18,8 @@ pub(crate) enum Program {
     Redis,
     /// `nats-server`.
     Nats,
+    /// `python3`, with `venv` and a package index to fetch redis-py from.
+    Python,
 }
 
 impl Program {
@@ -25,7 +29,7 @@ impl Program {
             Broker::Redis => Program::Redis,
             Broker::Nats => Program::Nats,
         });
-        broker.into_iter()
+        broker.into_iter().chain(peer.in_python().then_some(Program::Python))
     }
 
     /// Looks for it: its name and version.
@@ -34,9 +38,11 @@ impl Program {
     ///
     /// When it is not there: with what to do about it.
     async fn prepare(self) -> anyhow::Result<String> {
+        let without = |name| format!("`--without {name}` leaves out the peers that need it");
         match self {
             Program::Redis => version(Broker::Redis).await,
-            Program::Nats => version(Broker::Nats).await,
+            Program::Nats => version(Broker::Nats).await.with_context(|| without("nats")),
+            Program::Python => python::prepare().await.with_context(|| without("python")),
         }
     }
 }

@@ -57,7 +57,7 @@ fn every_peer_answers_and_the_notes_survive() {
     assert!(report.ends_with("## Notes\n\nBy hand.\n"));
 }
 
-/// Needs `redis-server` and `nats-server`.
+/// Needs `redis-server`, `nats-server` and `python3` with a package index in reach.
 #[test]
 fn every_peer_answers_through_its_broker_and_shares_calls() {
     let results = Results::new();
