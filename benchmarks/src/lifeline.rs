@@ -29,9 +29,10 @@ impl Ready {
 
 static SERVED: AtomicU64 = AtomicU64::new(0);
 
-/// Counts calls that this process has served. Servers that share calls with others do so.
+/// Counts calls that this process has served, from one thread only: a server may do so for each call
+/// without a locked instruction on its path.
 pub(crate) fn served(calls: u64) {
-    SERVED.fetch_add(calls, Ordering::Relaxed);
+    SERVED.store(SERVED.load(Ordering::Relaxed) + calls, Ordering::Relaxed);
 }
 
 /// Ends this process when its standard input closes, which it does when the parent dies, however it

@@ -16,7 +16,7 @@ use crate::lifeline::Ready;
 use crate::load::Load;
 use crate::shape::Work;
 
-mod farcall_unix;
+mod farcall;
 mod nats;
 mod python;
 mod raw_blocking;
@@ -28,7 +28,7 @@ mod tonic;
 
 /// Those that talk over a Unix socket, in the order of the tables and of the turns in a round.
 pub(crate) const UNIX: &[&dyn Peer] = &[
-    &farcall_unix::FarcallUnix,
+    &farcall::FARCALL_UNIX,
     &raw_blocking::RawBlocking,
     &raw_tokio::RawTokio,
     &raw_mux::RawMux,
