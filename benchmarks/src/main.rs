@@ -27,7 +27,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
@@ -280,6 +280,7 @@ fn plan(contest: &'static Contest, arguments: &RoundsArguments) -> Plan {
 }
 
 fn measure(plan: &Plan, out: &Path) -> anyhow::Result<()> {
+    ensure!(!plan.peers.is_empty(), "nobody is left to take part");
     let programs = programs::prepare(&plan.peers)?;
     let machine = Machine::read(programs)?;
     let notes = read(&out.with_file_name("NOTES.md"))?;
