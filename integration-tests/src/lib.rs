@@ -2,6 +2,7 @@
 
 mod memory;
 mod process;
+mod processor;
 mod redis_cluster;
 mod redis_sentinels;
 mod redis_server;
@@ -12,10 +13,11 @@ mod waiting;
 
 pub use memory::Memory;
 pub use process::{Process, end_with_parent};
+pub use processor::own_processor;
 pub use redis_cluster::RedisCluster;
 pub use redis_sentinels::RedisSentinels;
 pub use redis_server::{Certificates, RedisOptions, RedisServer};
 pub use redis_world::RedisWorld;
 pub use scenario::{SCENARIO, scenario_service};
 pub use unix_world::UnixWorld;
-pub use waiting::{PATIENCE, wait_until};
+pub use waiting::{PATIENCE, until, wait_until};
