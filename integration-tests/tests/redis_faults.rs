@@ -90,6 +90,8 @@ async fn a_broker_that_is_killed_and_started_again() {
 #[farcall::test]
 async fn a_broker_that_comes_back_with_what_it_wrote_down() {
     let scene = Scene::with(RedisOptions::new().aof().start()).await;
+    scene.broker().kill();
+    scene.calm().await;
     scene.broker().restart();
     scene.goes_on().await;
     scene.is_in_doubt().await;

@@ -537,13 +537,13 @@ impl Branch {
         self.hub.sent();
     }
 
-    /// A batch was sent, and nobody knows whether it arrived.
-    pub(crate) fn lost(&self, batch: &Batch) {
+    /// A batch was not exchanged, or, in doubt, nobody knows whether it was.
+    pub(crate) fn lost(&self, batch: &Batch, in_doubt: bool) {
         self.state.borrow_mut().outbox.sent(batch);
         for pack in &batch.packs {
             for id in &pack.calls {
                 let reason = "the broker was lost while it was handed over".to_owned();
-                self.undelivered(*id, reason, true);
+                self.undelivered(*id, reason, in_doubt);
             }
         }
         self.hub.sent();

@@ -102,10 +102,12 @@ pub(crate) async fn drained(branch: &Rc<Branch>) {
 async fn exchange(branch: &Rc<Branch>, mut batch: Batch, member: Member) {
     branch.exchanging.set(true);
     let mut strict = !batch.packs.is_empty();
+    // Whether it may have been done all the same.
+    let mut in_doubt = false;
     loop {
         let live = branch.connected().await;
         if live.member != member {
-            branch.lost(&batch);
+            branch.lost(&batch, in_doubt);
             break;
         }
         let scripts = branch.hub.scripts;
@@ -121,17 +123,21 @@ async fn exchange(branch: &Rc<Branch>, mut batch: Batch, member: Member) {
                     }
                     Answer::Unknown => {
                         branch.begin_anew("its lease ended, or the broker forgot it");
-                        branch.lost(&batch);
+                        branch.lost(&batch, in_doubt);
                     }
                     Answer::Unreadable => {
                         tracing::error!(service = %branch.service, "a reply of the broker is not understood");
-                        branch.lost(&batch);
+                        branch.lost(&batch, true);
                     }
                 }
                 break;
             }
             Err(error) => match classify(&error) {
-                Fault::Reconnect | Fault::Reload => branch.broken(&live),
+                Fault::Reconnect | Fault::Reload => {
+                    // What a server says by a code of its own it says before it begins.
+                    in_doubt |= error.code().is_none();
+                    branch.broken(&live);
+                }
                 Fault::Unwritable(trouble) => {
                     // It was refused whole; calls whose time is over meanwhile end by that.
                     branch.tell_trouble(&trouble);
@@ -152,7 +158,7 @@ async fn exchange(branch: &Rc<Branch>, mut batch: Batch, member: Member) {
                         "the broker refuses what is sent"
                     );
                     branch.tell_trouble(&words(&error));
-                    branch.lost(&batch);
+                    branch.lost(&batch, true);
                     // Not again at once: nothing here makes it better.
                     tokio::time::sleep(PAUSE).await;
                     break;
