@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 use farcall::config::Name;
+use farcall::redis::{Redis, RedisConfig};
 use farcall::transport::Transport;
 use farcall::unix::{Unix, UnixConfig};
 use farcall::{Config, Node};
@@ -64,6 +65,22 @@ pub(crate) static FARCALL_UNIX: Farcall = Farcall {
             its deadline.",
     via: None,
     transport: unix,
+};
+
+/// The transport for a fleet, over the broker's socket.
+pub(crate) static FARCALL_REDIS: Farcall = Farcall {
+    name: "farcall-redis",
+    about: "farcall over Redis: the same program as over Unix sockets.",
+    via: Some(Via::RedisUnix),
+    transport: redis,
+};
+
+/// The same over TCP.
+pub(crate) static FARCALL_REDIS_TCP: Farcall = Farcall {
+    name: "farcall-redis-tcp",
+    about: "The same, with the broker over TCP on the loopback interface.",
+    via: Some(Via::RedisTcp),
+    transport: redis,
 };
 
 impl Peer for Farcall {
@@ -126,4 +143,9 @@ fn unix(socket: &str) -> anyhow::Result<Box<dyn Transport>> {
     let folder = Path::new(socket).parent().context("the socket has a folder")?;
     let config = UnixConfig { socket_dir: folder.to_owned(), ..UnixConfig::default() };
     Ok(Box::new(Unix::new(config)))
+}
+
+/// The broker that the contest has started.
+fn redis(url: &str) -> anyhow::Result<Box<dyn Transport>> {
+    Ok(Box::new(Redis::new(RedisConfig { url: url.to_owned(), ..RedisConfig::default() })))
 }
