@@ -438,7 +438,7 @@ impl Branch {
         for (take_back, fate) in batch.take_backs.iter().zip(&reply.take_backs) {
             match fate {
                 exchange::TakeBackFate::Removed => {
-                    for id in state.entries.remove(take_back.id) {
+                    for id in state.entries.remove(take_back.id, take_back.queue) {
                         let reason = "no server has taken it".to_owned();
                         self.undelivered(id, reason, false);
                     }
@@ -604,16 +604,17 @@ impl Branch {
     }
 
     /// The server that had taken an entry is lost.
-    pub(crate) fn entry_lost(&self, id: EntryId, why: &str) {
-        let calls = self.state.borrow_mut().entries.remove(id);
+    pub(crate) fn entry_lost(&self, id: EntryId, queue: Queue, why: &str) {
+        let calls = self.state.borrow_mut().entries.remove(id, queue);
         for call in calls {
             self.undelivered(call, why.to_owned(), true);
         }
     }
 
     /// Calls of an entry lie in another.
-    pub(crate) fn entry_moved(&self, from: EntryId, to: EntryId, places: &[usize]) {
-        let moved = self.state.borrow_mut().entries.moved(from, to, places, Instant::now());
+    pub(crate) fn entry_moved(&self, queue: Queue, from: EntryId, to: EntryId, places: &[usize]) {
+        let moved =
+            self.state.borrow_mut().entries.moved(queue, from, to, places, Instant::now());
         // The server that put them back may have been the last.
         self.without_servers();
         for (call, how) in moved {

@@ -109,14 +109,14 @@ local function bury(member, how)
   local room = redis.call('HGET', ROOMS, member)
   if room then
     local consumer = string.match(room, '^%d %d+ %d+ (.+)$')
-    for _, queue in ipairs(QUEUES) do
+    for number, queue in ipairs(QUEUES) do
       while true do
         local pending = redis.pcall('XPENDING', queue, G, '-', '+', 100, consumer)
         if pending.err or #pending == 0 then break end
         for _, it in ipairs(pending) do
           local of = entry(queue, it[1])
           if of and of['a'] then
-            tell(of['a'], 'lost', it[1] .. ' ' .. member)
+            tell(of['a'], 'lost', number .. ' ' .. it[1] .. ' ' .. member)
             settled(queue, tonumber(of['n']) or 0)
           end
           redis.call('XACK', queue, G, it[1])

@@ -70,11 +70,12 @@ for number, queue in ipairs(QUEUES) do
 end
 
 for _ = 1, tonumber(take()) do
-  local queue, id, client, time, calls, places, bytes =
-    QUEUES[tonumber(take())], take(), take(), take(), take(), take(), take()
+  local number, id, client, time, calls, places, bytes =
+    tonumber(take()), take(), take(), take(), take(), take(), take()
+  local queue = QUEUES[number]
   if redis.call('ZSCORE', LEASES, client) then
     local again = redis.call('XADD', queue, '*', 'a', client, 'n', calls, 't', time, 'p', bytes)
-    tell(client, 'moved', id .. ' ' .. again .. ' ' .. places)
+    tell(client, 'moved', number .. ' ' .. id .. ' ' .. again .. ' ' .. places)
   else
     settled(queue, tonumber(calls))
   end
