@@ -9,6 +9,8 @@ local QUEUES = { T .. 'q', T .. 'n' }
 local LEASES, STATE, LAST = T .. 'leases', T .. 'state', T .. 'last'
 local SERVERS, CLIENTS, IDS = T .. 'servers', T .. 'clients', T .. 'ids'
 local ROOMS, LOADS, UNREAD = T .. 'rooms', T .. 'loads', T .. 'unread'
+-- How long a key lives in ms that is made here, if nobody renews it. Who knows it better says so.
+local keep = 60000
 
 local function clock()
   local time = redis.call('TIME')
@@ -71,6 +73,7 @@ end
 local function tell(member, field, value)
   if not redis.call('ZSCORE', LEASES, member) then return false end
   redis.call('XADD', inbox(member), '*', field, value)
+  redis.call('PEXPIRE', inbox(member), keep)
   redis.call('HINCRBY', UNREAD, member, #value)
   return true
 end
@@ -104,6 +107,21 @@ local function settled(queue, calls)
   if left < 0 then redis.call('HSET', STATE, queue, 0) end
 end
 
+-- Removes what lies before all that somebody has taken and not settled. Gives the id of the first entry that may
+-- be left, or '' without a group.
+local function trim(queue)
+  local pending, last = redis.pcall('XPENDING', queue, G), delivered(queue)
+  if not last or pending.err then return '' end
+  local below = pending[2]
+  if tonumber(pending[1]) == 0 or not below then
+    local ms, seq = string.match(last, '^(%d+)-(%d+)$')
+    below = ms .. '-' .. string.format('%.0f', tonumber(seq) + 1)
+  end
+  redis.call('XTRIM', queue, 'MINID', below)
+  if redis.call('XLEN', queue) == 0 then redis.call('HSET', STATE, queue, 0) end
+  return below
+end
+
 -- Ends a member's part for good. What it has taken and not settled is lost: its callers are told.
 local function bury(member, how)
   local room = redis.call('HGET', ROOMS, member)
@@ -124,6 +142,8 @@ local function bury(member, how)
         end
       end
       redis.pcall('XGROUP', 'DELCONSUMER', queue, G, consumer)
+      -- What it has settled before is no other's to remove.
+      trim(queue)
     end
     local id = string.match(consumer, '^(.*):%d+$')
     local held = redis.call('HGET', IDS, id)
@@ -147,4 +167,5 @@ local function ensure(run)
   if redis.call('HGET', STATE, 'run') == run then return end
   redis.call('DEL', LEASES, STATE, LAST, SERVERS, CLIENTS, IDS, ROOMS, LOADS, UNREAD, QUEUES[1], QUEUES[2])
   redis.call('HSET', STATE, 'run', run)
+  redis.call('PEXPIRE', STATE, keep)
 end

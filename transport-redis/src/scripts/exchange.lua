@@ -20,6 +20,7 @@ if before then
   local number, reply = string.match(before, '^(%d+) (.*)$')
   if number == ARGV[3] then return cmsgpack.unpack(reply) end
 end
+keep = tonumber(ARGV[4])
 local at = clock()
 local reply = { 'ok', at, 0, {}, {}, {}, {}, 0, 0 }
 local next_arg = 9
@@ -39,7 +40,7 @@ if ARGV[6] ~= '' then
   local ms, seq = string.match(ARGV[6], '^(%d+)-(%d+)$')
   redis.call('XTRIM', inbox(me), 'MINID', ms .. '-' .. string.format('%.0f', tonumber(seq) + 1))
   local bytes = tonumber(ARGV[7])
-  if bytes > 0 and redis.call('HINCRBY', UNREAD, me, -bytes) <= 0 then redis.call('HDEL', UNREAD, me) end
+  if bytes > 0 and redis.call('HINCRBY', UNREAD, me, -bytes) < 0 then redis.call('HSET', UNREAD, me, 0) end
 end
 
 for number, queue in ipairs(QUEUES) do
@@ -55,17 +56,7 @@ for number, queue in ipairs(QUEUES) do
   if count > 0 then redis.call('XDEL', queue, unpack(ids)) end
   reply[4][number] = ''
   if take() == '1' then
-    local pending, last = redis.pcall('XPENDING', queue, G), delivered(queue)
-    if last and not pending.err then
-      local below = pending[2]
-      if tonumber(pending[1]) == 0 or not below then
-        local ms, seq = string.match(last, '^(%d+)-(%d+)$')
-        below = ms .. '-' .. string.format('%.0f', tonumber(seq) + 1)
-      end
-      redis.call('XTRIM', queue, 'MINID', below)
-      reply[4][number] = below
-      if redis.call('XLEN', queue) == 0 then redis.call('HSET', STATE, queue, 0) end
-    end
+    reply[4][number] = trim(queue)
   end
 end
 
@@ -112,7 +103,6 @@ for i = 1, tonumber(take()) do
       reply[6][i] = 2
     else
       tell(member, 'frames', bytes)
-      redis.call('PEXPIRE', inbox(member), ARGV[4])
       reply[6][i] = 1
     end
   end

@@ -7,7 +7,8 @@
 -- Gives { 'ok', clock, epoch, run again } or { 'taken', member }.
 ensure(ARGV[3])
 local at = clock()
-local lease, keep = tonumber(ARGV[4]), tonumber(ARGV[5])
+local lease = tonumber(ARGV[4])
+keep = tonumber(ARGV[5])
 local epoch = ''
 if ARGV[7] ~= '' then
   local id, time = ARGV[7], redis.call('TIME')
@@ -44,6 +45,9 @@ if ARGV[7] ~= '' then
 end
 if ARGV[6] ~= '' then redis.call('HSET', CLIENTS, me, ARGV[6]) end
 redis.call('ZADD', LEASES, at + lease, me)
+-- All keys are there from here on, so that none comes into being later, without an end.
+redis.call('HSETNX', LAST, me, '')
+redis.call('HSETNX', UNREAD, me, 0)
 for _, key in ipairs({ LEASES, STATE, LAST, SERVERS, CLIENTS, IDS, ROOMS, LOADS, UNREAD, QUEUES[1], QUEUES[2] }) do
   redis.call('PEXPIRE', key, keep)
 end
