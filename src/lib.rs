@@ -69,6 +69,9 @@ pub use open::{Open, resolve, transports};
 #[doc(hidden)]
 pub use farcall_core::__macro;
 
+/// Redis: calls within a fleet that shares a broker.
+#[cfg(feature = "redis")]
+pub use farcall_transport_redis as redis;
 /// Unix sockets: calls between processes of one machine.
 #[cfg(feature = "unix")]
 pub use farcall_transport_unix as unix;

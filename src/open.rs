@@ -14,6 +14,8 @@ pub fn transports() -> &'static [&'static dyn TransportKind] {
     &[
         #[cfg(feature = "unix")]
         &farcall_transport_unix::UnixKind,
+        #[cfg(feature = "redis")]
+        &farcall_transport_redis::RedisKind,
         &MemoryKind,
     ]
 }

@@ -35,6 +35,10 @@ struct Server {
     running: Option<usize>,
     /// Calls that wait.
     waiting: Option<usize>,
+    /// Calls that it has taken from the shared queue and not answered; unknown where there is none.
+    pending: Option<u64>,
+    /// Calls in the shared queue of its service that no server has taken yet; likewise.
+    lag: Option<u64>,
     concurrency: u64,
     backlog: u64,
     /// How many clients are connected to its node.
@@ -187,6 +191,8 @@ fn listing(answers: Vec<(ServerInfo, Answer)>, own: &str, timeout: Duration) -> 
             state: info.state.as_str().to_owned(),
             running: None,
             waiting: None,
+            pending: info.pending,
+            lag: info.lag,
             concurrency: info.concurrency,
             backlog: info.backlog,
             clients: None,
@@ -244,23 +250,35 @@ fn tables(listing: &Listing) -> String {
         Some(value) => format!("{value}/{limit}"),
         None => format!("?/{limit}"),
     };
-    let servers: Vec<_> = listing
-        .servers
-        .iter()
-        .map(|it| {
-            [
-                it.service.clone(),
-                it.server.clone(),
-                it.state.clone(),
-                of(it.running, it.concurrency),
-                of(it.waiting, it.backlog),
-                it.clients.map_or_else(unknown, |count| count.to_string()),
-                it.problem.clone().unwrap_or_default(),
-            ]
-        })
-        .collect();
-    let heads = ["SERVICE", "SERVER", "STATE", "RUNNING", "WAITING", "CLIENTS", ""];
-    let mut tables = columns(heads, &servers);
+    let count = |count: Option<u64>| count.map_or_else(unknown, |count| count.to_string());
+    let row = |it: &Server| {
+        [
+            it.service.clone(),
+            it.server.clone(),
+            it.state.clone(),
+            of(it.running, it.concurrency),
+            of(it.waiting, it.backlog),
+            count(it.pending),
+            count(it.lag),
+            count(it.clients.map(|count| count as u64)),
+            it.problem.clone().unwrap_or_default(),
+        ]
+    };
+    let servers: Vec<_> = listing.servers.iter().map(row).collect();
+    let heads =
+        ["SERVICE", "SERVER", "STATE", "RUNNING", "WAITING", "PENDING", "LAG", "CLIENTS", ""];
+    let has_queue = listing.servers.iter().any(|it| it.pending.is_some() || it.lag.is_some());
+    let mut tables = if has_queue {
+        columns(heads, &servers)
+    } else {
+        // Of a queue there is nothing to say.
+        let without =
+            |[service, server, state, running, waiting, _, _, clients, problem]: [_; 9]| {
+                [service, server, state, running, waiting, clients, problem]
+            };
+        let heads = ["SERVICE", "SERVER", "STATE", "RUNNING", "WAITING", "CLIENTS", ""];
+        columns(heads, &servers.into_iter().map(without).collect::<Vec<[String; 7]>>())
+    };
     if listing.clients.is_empty() {
         return tables;
     }
@@ -296,6 +314,8 @@ mod tests {
             backlog: 9,
             peer: PeerId(1),
             in_flight: 0,
+            pending: None,
+            lag: None,
         }
     }
 
@@ -337,11 +357,24 @@ mod tests {
     }
 
     #[test]
+    fn a_shared_queue_has_columns_of_its_own() {
+        let mut taken = info("calc", "a");
+        (taken.pending, taken.lag) = (Some(3), Some(12));
+        let answers = vec![(taken, busy("calc", "a", &[])), (info("text", "b"), Answer::Silent)];
+        assert_eq!(
+            tables(&listing(answers, "me", TIMEOUT)),
+            "SERVICE  SERVER  STATE         RUNNING  WAITING  PENDING  LAG  CLIENTS\n\
+             calc     a       draining      3/8      0/9      3        12   0\n\
+             text     b       unresponsive  ?/8      ?/9      ?        ?    ?        no answer within 2s"
+        );
+    }
+
+    #[test]
     fn names_in_json_stay_as_they_are() {
         let listing = listing(vec![(info("calc", "a"), busy("calc", "a", &["x"]))], "me", TIMEOUT);
         assert_eq!(
             serde_json::to_string(&listing).unwrap(),
-            r#"{"transport":"","namespace":"","complete":false,"servers":[{"service":"calc","server":"a","epoch":7,"state":"draining","running":3,"waiting":0,"concurrency":8,"backlog":9,"clients":1,"problem":null}],"clients":[{"identity":"x","uid":1000,"pid":null,"servers":["a"]}]}"#
+            r#"{"transport":"","namespace":"","complete":false,"servers":[{"service":"calc","server":"a","epoch":7,"state":"draining","running":3,"waiting":0,"pending":null,"lag":null,"concurrency":8,"backlog":9,"clients":1,"problem":null}],"clients":[{"identity":"x","uid":1000,"pid":null,"servers":["a"]}]}"#
         );
     }
 

@@ -52,6 +52,7 @@ pub use self::name::{InvalidName, Name};
 pub use self::origin::Origin;
 pub use self::reading::Reading;
 pub use self::resolve::Resolved;
+pub use self::secret::hide as hide_passwords;
 pub use self::section::Section;
 pub use self::settings::{Setting, Settings};
 

@@ -27,6 +27,12 @@ pub struct ServerInfo {
     pub peer: PeerId,
     /// Calls of this node that it has now.
     pub in_flight: usize,
+    /// Calls of all nodes that it has taken from the shared queue and not answered, as of about a second
+    /// ago at most. In lists, where the transport has such a queue.
+    pub pending: Option<u64>,
+    /// Calls in the shared queue of its service that no server has taken yet: the same for each server
+    /// of the service. As of about a second ago at most; in lists, where the transport has such a queue.
+    pub lag: Option<u64>,
 }
 
 impl ServerInfo {
@@ -41,6 +47,8 @@ impl ServerInfo {
             backlog: it.backlog,
             peer,
             in_flight,
+            pending: None,
+            lag: None,
         }
     }
 }
@@ -63,6 +71,17 @@ pub enum Event {
     /// A server was found and cannot be connected with, or does not answer. It may be stopped, stuck
     /// or of somebody else. The node goes on trying: `ServerUp` follows if it succeeds.
     ServerUnreachable {
+        /// Its service.
+        service: CompactString,
+        /// Its id.
+        server: CompactString,
+        /// Why, for people.
+        reason: String,
+    },
+    /// A server of this node has lost its identity to another server, since the node was out of reach
+    /// for too long. Its service is no longer served, and its calls were stopped; it may be served
+    /// again.
+    IdentityLost {
         /// Its service.
         service: CompactString,
         /// Its id.

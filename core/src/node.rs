@@ -356,6 +356,11 @@ impl Node {
         &self.0.shared
     }
 
+    /// Tells those who listen for events; no receiver is no fault.
+    pub(crate) fn tell(&self, event: Event) {
+        let _ = self.shared().events.send(event);
+    }
+
     pub(crate) fn submissions(&self) -> &Submissions {
         &self.shared().submissions
     }

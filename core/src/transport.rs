@@ -27,17 +27,24 @@
 //!   answers it, by [`Outbound::Settle`], or by [`Outbound::PutBack`].
 //! - One that a full queue does not take comes back as [`Inbound::Refused`]. One that has certainly
 //!   not been taken by anybody comes back as [`Inbound::Undelivered`] with `written: false`, also when the
-//!   last server goes; one whose taker is lost, and of which nobody can say how it ended, with `written:
+//!   last server goes, after that was told; one whose taker is lost, and of which nobody can say how it ended, with `written:
 //!   true`.
 //! - [`Frame::Cancel`] to [`Address::Any`] takes the call back, or is passed on to its taker.
+//! - A call may be sent again under its id after it came back, or was lost with a taker that had said so. From then on
+//!   nothing is told of how it was sent before.
+//! - A server that has announced *draining* is not given calls from the queue any more: it puts back those that
+//!   reach it all the same.
 //! - When a link forgets its peers ([`Inbound::PeerDown`]), receipts of their calls mean nothing any more, and may
-//!   still be settled.
+//!   still be settled. So do all of a service whose identity is lost ([`Inbound::Serving`]).
 //!
 //! What core does in turn: it reads the stream, and pauses only while its own frames wait for the link
 //! in great number; it feeds many frames before it flushes. An error of the sink is the end of the link.
 //! It closes the sink once every call that this node started is answered: closing flushes, then says
 //! goodbye as *clean* to every peer ([`Frame::Goodbye`]), so that their calls which were still on the
 //! way here go elsewhere. A link that is dropped unclosed says nothing, like a process that died.
+
+mod backoff;
+mod inbox;
 
 use std::fmt;
 use std::pin::Pin;
@@ -47,6 +54,9 @@ use std::time::Duration;
 use compact_str::CompactString;
 use futures::future::LocalBoxFuture;
 use futures::{Sink, Stream};
+
+pub use backoff::Backoff;
+pub use inbox::Inbox;
 
 use crate::config::Section;
 use crate::wire::{Announcement, CallId, Failure, Frame, Hello};
@@ -171,7 +181,8 @@ pub enum Outbound {
         id: CallId,
     },
     /// Find the servers of a service, now and as they come and go. Each shows itself by
-    /// [`Inbound::PeerUp`] and a [`Frame::Announce`]; [`Inbound::Watching`] follows the first look.
+    /// [`Inbound::PeerUp`] and a [`Frame::Announce`]; [`Inbound::Watching`] follows the first look. What is
+    /// asked again is answered again, with an error if there can be no look now.
     Watch(Watch),
     /// Make this node reachable as a server. Answered by [`Inbound::Serving`].
     Serve(Box<Announcement>),
@@ -205,7 +216,7 @@ pub enum Inbound {
         from: PeerId,
         /// What.
         frame: Frame,
-        /// To be settled, if it came from a queue that keeps it.
+        /// To be settled, if it came from a queue that keeps it, as calls do.
         receipt: Option<Receipt>,
     },
     /// A frame with `confirm` is out of this process.
@@ -238,7 +249,7 @@ pub enum Inbound {
         /// The call.
         id: CallId,
     },
-    /// Other servers of this service have room: calls from its queue that wait here are to be put
+    /// Other servers of this service have room, or go on where this one stops: calls from its queue that wait here are to be put
     /// back ([`Outbound::PutBack`]) rather than kept waiting.
     GiveBack {
         /// The service.
@@ -273,7 +284,7 @@ pub enum Inbound {
         clean: bool,
     },
     /// The first look of a [`Outbound::Watch`] is over. An error may also come later, or for a service
-    /// that is watched as one of all; the transport goes on trying then.
+    /// that is watched as one of all; the transport goes on trying then, and may say when it succeeds.
     Watching {
         /// Which watch.
         watch: Watch,

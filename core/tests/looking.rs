@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use farcall_core::transport::{Attachment, Inbound, Link, LinkError, Outbound, Transport};
+use farcall_core::transport::{
+    Attachment, Credentials, Inbound, Link, LinkError, Outbound, PeerId, Transport,
+};
+use farcall_core::wire::{Announcement, Frame, Hello, ServerState};
 use farcall_core::{Config, Error, Event, Node, block_on};
 use futures::channel::mpsc;
 use futures::future::{LocalBoxFuture, ready};
@@ -66,5 +69,66 @@ fn a_watch_of_everything_fails_by_itself() {
         let wait = Duration::from_secs(20);
         let list = tokio::time::timeout(wait, node.servers("calc")).await;
         assert!(list.unwrap().unwrap().is_empty());
+    });
+}
+
+/// A broker with one server, which is out of reach from the first look on.
+struct Broker;
+
+impl Transport for Broker {
+    fn open(self: Box<Self>, _: Attachment) -> LocalBoxFuture<'static, Result<Link, LinkError>> {
+        let (tell, told) = mpsc::unbounded();
+        let mut watches = 0;
+        let sink = sink::unfold(tell, move |tell, outbound| {
+            if let Outbound::Watch(watch) = outbound {
+                watches += 1;
+                let failed = || Err(LinkError::new("the broker cannot be reached"));
+                let lost = Inbound::Watching { watch: watch.clone(), result: failed() };
+                let found = Inbound::Watching { watch, result: Ok(()) };
+                let first = up().into_iter().chain([found]);
+                let news = first.filter(|_| watches == 1).chain([lost]);
+                news.for_each(|it| tell.unbounded_send(Ok(it)).unwrap());
+            }
+            ready(Ok::<_, LinkError>(tell))
+        });
+        let link = Link { sink: Box::pin(sink), stream: told.boxed_local(), shared_queue: true };
+        ready(Ok(link)).boxed_local()
+    }
+}
+
+/// A server, and what is in the queue.
+fn up() -> [Inbound; 3] {
+    let (peer, hello) = (PeerId(1), Hello::new("default", "server"));
+    let announcement = Announcement {
+        service: "calc".into(),
+        server: "a".into(),
+        epoch: 1,
+        node: hello.node,
+        state: ServerState::Ready,
+        schema: "".into(),
+        concurrency: 8,
+        backlog: 8,
+    };
+    let frame = Frame::Announce(Box::new(announcement));
+    let (service, pending) = ("calc".into(), vec![("a".into(), 3)]);
+    [
+        Inbound::PeerUp { peer, hello: Box::new(hello), credentials: Credentials::default() },
+        Inbound::Frame { from: peer, frame, receipt: None },
+        Inbound::Queue { service, waiting: 5, pending },
+    ]
+}
+
+#[test]
+fn a_list_tells_of_the_queue_and_of_a_broker_that_is_lost() {
+    block_on(async {
+        let node = Node::open_with(Config::default(), Box::new(Broker)).await.unwrap();
+        let mut events = node.events();
+        let servers = node.servers("calc").await.unwrap();
+        let told: Vec<_> = servers.iter().map(|it| (it.pending, it.lag)).collect();
+        assert_eq!(told, [(Some(3), Some(5))]);
+        let lost = |event| matches!(event, Event::WatchFailed { .. }).then_some(());
+        events.find(lost).await.unwrap();
+        let Err(Error::Link(error)) = node.servers("calc").await else { panic!() };
+        assert_eq!(error.to_string(), "the broker cannot be reached");
     });
 }

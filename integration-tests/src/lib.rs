@@ -2,10 +2,20 @@
 
 mod memory;
 mod process;
+mod redis_cluster;
+mod redis_sentinels;
+mod redis_server;
+mod redis_world;
 mod scenario;
 mod unix_world;
+mod waiting;
 
 pub use memory::Memory;
 pub use process::{Process, end_with_parent};
+pub use redis_cluster::RedisCluster;
+pub use redis_sentinels::RedisSentinels;
+pub use redis_server::{Certificates, RedisOptions, RedisServer};
+pub use redis_world::RedisWorld;
 pub use scenario::{SCENARIO, scenario_service};
 pub use unix_world::UnixWorld;
+pub use waiting::{PATIENCE, wait_until};

@@ -7,20 +7,25 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
 use compact_str::CompactString;
-use farcall_core::transport::{Credentials, Inbound};
+use farcall_core::transport::{Backoff, Credentials, Inbound};
 use farcall_core::wire::Announcement;
 use tokio::net::UnixStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use crate::backoff::{Backoff, random};
 use crate::discovery::FirstLook;
 use crate::hub::Hub;
 use crate::lock;
 use crate::paths::ServerPaths;
 use crate::session::{self, Side};
+
+/// The first ceiling of a wait before a next try: what is tried is on this machine.
+pub(crate) const FIRST_WAIT: Duration = Duration::from_millis(5);
+/// The last ceiling.
+pub(crate) const LAST_WAIT: Duration = Duration::from_secs(1);
 
 /// A server that was found.
 #[derive(Debug)]
@@ -125,7 +130,7 @@ impl Dial {
 /// Connects, again and again, until the socket is gone.
 pub(crate) async fn keep(hub: Rc<Hub>, dial: Rc<Dial>) {
     let began = Instant::now();
-    let mut backoff = Backoff::new();
+    let mut backoff = Backoff::new(FIRST_WAIT, LAST_WAIT);
     loop {
         let tried = Instant::now();
         dial.state.set(State::Trying);
@@ -135,7 +140,7 @@ pub(crate) async fn keep(hub: Rc<Hub>, dial: Rc<Dial>) {
                 let side = Side::Client(Rc::clone(&dial));
                 let outcome = session::run(&hub, socket, credentials, side).await;
                 // One that was thrown out at once comes back no faster each time.
-                if outcome.was_up && tried.elapsed() > Backoff::LAST {
+                if outcome.was_up && tried.elapsed() > LAST_WAIT {
                     backoff.reset();
                 }
                 // Of a session that was up core knows by its end.
@@ -155,7 +160,7 @@ pub(crate) async fn keep(hub: Rc<Hub>, dial: Rc<Dial>) {
                 },
                 // Its queue of connections is full, so it lives: a first look waits for it.
                 ErrorKind::WouldBlock if began.elapsed() < hub.limits.handshake => {
-                    sleep(backoff.next(random())).await;
+                    sleep(backoff.next(Backoff::random())).await;
                     continue;
                 }
                 _ => Some(error.to_string()),
@@ -172,7 +177,7 @@ pub(crate) async fn keep(hub: Rc<Hub>, dial: Rc<Dial>) {
         // After that, so that whoever waits for the look knows it.
         drop(looks);
         tokio::select! {
-            () = sleep(backoff.next(random())) => {}
+            () = sleep(backoff.next(Backoff::random())) => {}
             () = dial.again.notified() => backoff.reset(),
         }
     }

@@ -6,7 +6,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use compact_str::CompactString;
-use farcall_core::transport::{Address, Attachment, Inbound, LinkLimits, PeerId, ServeError};
+use farcall_core::transport::{
+    Address, Attachment, Inbound, Inbox, LinkLimits, PeerId, ServeError,
+};
 use farcall_core::wire::{Announcement, Frame, Hello, PARTS, ServerState};
 use foldhash::{HashMap, HashMapExt};
 
@@ -14,7 +16,6 @@ use crate::buffers::Buffers;
 use crate::config::Allow;
 use crate::crowding::{self, Crowding};
 use crate::discovery::Discovery;
-use crate::inbox::Inbox;
 use crate::listener;
 use crate::paths::Paths;
 use crate::server::Server;

@@ -38,11 +38,10 @@
 //!   as pure code; `lanes` those that go out in parts; `reader` reads, `stall` finds those that have stopped midway.
 //! - `listener` starts a `server` and accepts its connections; `lock` makes it the only one.
 //! - `discovery` looks through folders when the `watcher` has news, and starts a `dial` for each
-//!   socket, which connects and, after a `backoff`, connects again.
-//! - `inbox` holds what core has not taken yet, `buffers` the memory that sessions share.
+//!   socket, which connects and, after a wait, connects again.
+//! - `buffers` is the memory that sessions share; what core has not taken yet lies in its `Inbox`.
 //! - `config`, `paths` and `folder` say where sockets lie and whether that place can be trusted.
 
-mod backoff;
 mod buffers;
 mod config;
 mod crowding;
@@ -51,7 +50,6 @@ mod discovery;
 mod folder;
 mod framing;
 mod hub;
-mod inbox;
 mod lanes;
 mod link;
 mod listener;

@@ -6,13 +6,13 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-use farcall_core::transport::{Inbound, LinkError, ServeError};
+use farcall_core::transport::{Backoff, Inbound, LinkError, ServeError};
 use farcall_core::wire::Announcement;
 use futures::FutureExt;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use crate::backoff::{Backoff, random};
+use crate::dial::{FIRST_WAIT, LAST_WAIT};
 use crate::folder::{self, FolderError};
 use crate::hub::Hub;
 use crate::lock::{Holder, Lock, Taken, next_epoch};
@@ -77,7 +77,7 @@ async fn take_lock(
             Taken::Held(holder) if Instant::now() > until || is_reachable(paths) => {
                 return Err(ServeError::IdentityTaken(taken_by(announcement, &holder)));
             }
-            Taken::Held(_) => sleep(Backoff::FIRST).await,
+            Taken::Held(_) => sleep(FIRST_WAIT).await,
         }
     }
 }
@@ -117,7 +117,7 @@ impl From<FolderError> for ServeError {
 async fn accept(hub: Rc<Hub>, server: Rc<Server>, mut listener: UnixListener) {
     let mut look = interval(LOOK_AFTER);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut backoff = Backoff::new();
+    let mut backoff = Backoff::new(FIRST_WAIT, LAST_WAIT);
     loop {
         hub.inbox.room().await;
         tokio::select! {
@@ -128,7 +128,7 @@ async fn accept(hub: Rc<Hub>, server: Rc<Server>, mut listener: UnixListener) {
                 }
                 // Such as too many open files. The connection waits in the socket's queue.
                 Err(error) => {
-                    let wait = backoff.next(random());
+                    let wait = backoff.next(Backoff::random());
                     tracing::warn!(%error, ?wait, "cannot accept a connection, trying again");
                     sleep(wait).await;
                 }

@@ -585,7 +585,7 @@ impl Session {
     fn take(&self, hub: &Hub, frame: Frame) -> Result<(), End> {
         // First and short: nearly every frame goes this way.
         if self.phase.get() == Phase::Up && frame.towards() != Towards::Session {
-            hub.inbox.push_frame(self.peer, frame);
+            hub.inbox.push_frame(self.peer, frame, None);
             return Ok(());
         }
         self.take_for_session(hub, frame)
@@ -629,7 +629,7 @@ impl Session {
                     dial.ends();
                     hub.discovery.forget(dial);
                 }
-                hub.inbox.push_frame(self.peer, frame);
+                hub.inbox.push_frame(self.peer, frame, None);
                 Ok(())
             }
         }
@@ -666,7 +666,7 @@ impl Session {
                 self.up(hub, hello);
             }
             let frame = Frame::Announce(Box::new(announcement));
-            hub.inbox.push_frame(self.peer, frame);
+            hub.inbox.push_frame(self.peer, frame, None);
             dial.has_met();
         }
         Ok(())

@@ -3,10 +3,12 @@
 //!     cargo xtask test     everything that must hold before a change lands
 //!     cargo xtask matrix   runs the contract and writes its outcomes into docs/SEMANTICS.md
 //!
-//! It needs nothing but cargo: what else the steps use is found or installed first, and named.
+//! It needs nothing but cargo: what else the steps use is found or installed first, and named;
+//! where it cannot be, what to install is said.
 
 mod examples;
 mod matrix;
+mod redis;
 mod steps;
 
 use std::process::ExitCode;

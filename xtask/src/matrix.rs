@@ -6,12 +6,14 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::redis::redis_server;
 use crate::steps::{cargo, root, step};
 
 /// The transports in the order of their columns, and the test that tries each of them.
 const SUITES: &[(&str, &[&str])] = &[
     ("memory", &["--package", "farcall-testkit", "--test", "memory"]),
     ("unix", &["--package", "farcall-integration-tests", "--test", "contract_unix"]),
+    ("redis", &["--package", "farcall-integration-tests", "--test", "contract_redis"]),
 ];
 
 const BEGIN: &str = "<!-- The matrix: `cargo xtask matrix` writes it. -->\n";
@@ -19,6 +21,7 @@ const END: &str = "<!-- The end of the matrix. -->\n";
 
 /// Runs the contract on every transport, and writes the matrix.
 pub(crate) fn run_and_write() -> Result<(), String> {
+    redis_server()?;
     let results = Results::new()?;
     for (transport, suite) in SUITES {
         let mut test = cargo(&["test"]);

@@ -6,11 +6,13 @@ use std::time::Instant;
 
 use crate::examples;
 use crate::matrix::Results;
+use crate::redis::redis_server;
 
 /// Everything that must hold before a change lands.
 pub(crate) fn test() -> Result<(), String> {
     let began = Instant::now();
     tools()?;
+    redis_server()?;
     step("formatting", cargo(&["fmt", "--all", "--check"]))?;
     step("formatting of the benchmarks", benchmarks(&["fmt", "--all", "--check"]))?;
     step("clippy", cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
@@ -36,8 +38,7 @@ pub(crate) fn test() -> Result<(), String> {
     Ok(())
 }
 
-/// The parts of the toolchain that the steps use. Nothing else is needed: servers in tests are our
-/// own programs.
+/// The parts of the toolchain that the steps use.
 fn tools() -> Result<(), String> {
     for (component, probe) in [("rustfmt", "fmt"), ("clippy", "clippy")] {
         let found = cargo(&[probe, "--version"]).output();

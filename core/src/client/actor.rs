@@ -30,8 +30,9 @@ pub(crate) struct ClientActor {
     own: Submissions,
     timer: Timer,
     listings: Vec<(Watch, oneshot::Sender<Listed>)>,
-    /// What the transport was asked by a listing, and what it has answered.
+    /// What the transport was asked by a listing and has not answered yet.
     asked: HashSet<Watch>,
+    /// What it has answered.
     watching: HashSet<Watch>,
     meters: LinkMeters,
 }
@@ -51,6 +52,9 @@ pub(crate) struct ClientFrames(pub(crate) Vec<ClientInbound>);
 pub(crate) enum ClientInbound {
     Frame(PeerId, Frame),
     HandedOver(CallId),
+    Refused(CallId, Box<Failure>),
+    Taken(CallId),
+    Queue { service: CompactString, waiting: u64, pending: Vec<(CompactString, u64)> },
     Undelivered { to: Address, id: CallId, reason: String, written: bool },
     PeerUp(PeerId, Box<Hello>),
     PeerDown { peer: PeerId, reason: String, clean: bool },
@@ -189,6 +193,11 @@ impl ClientActor {
                 _ => pending.counters.stray_frames += 1,
             },
             ClientInbound::HandedOver(id) => pending.handed_over(id, now),
+            ClientInbound::Refused(id, failure) => pending.refused(id, *failure, now),
+            ClientInbound::Taken(id) => pending.taken(id),
+            ClientInbound::Queue { service, waiting, pending: taken } => {
+                pending.routes.depth(service, waiting, taken, now);
+            }
             ClientInbound::Undelivered { to, id, reason, written } => {
                 pending.undelivered(id, &to, &reason, written, now);
             }
@@ -203,13 +212,21 @@ impl ClientActor {
             }
             ClientInbound::Watching(watch, result) => {
                 let service = name(&watch);
-                match &result {
-                    Ok(()) => drop(self.watching.insert(watch.clone())),
-                    Err(error) => {
-                        // The next listing asks again.
-                        self.asked.remove(&watch);
-                        let (service, reason) = (service.cloned(), error.to_string());
-                        pending.events.push(Event::WatchFailed { service, reason });
+                let failure = result.as_ref().err().map(ToString::to_string);
+                if let Some(service) = service {
+                    pending.routes.watched(service, failure.clone());
+                }
+                self.asked.remove(&watch);
+                match failure {
+                    None => drop(self.watching.insert(watch.clone())),
+                    Some(reason) => {
+                        if pending.has_queue() {
+                            // What was found is gone with the broker: the next listing asks again.
+                            self.watching.remove(&watch);
+                        }
+                        pending
+                            .events
+                            .push(Event::WatchFailed { service: service.cloned(), reason });
                     }
                 }
                 for (_, reply) in self.listings.extract_if(.., |(of, _)| *of == watch) {
@@ -281,7 +298,14 @@ impl Handler<Listing> for ClientActor {
             Some(name) => Watch::Service(name),
             None => Watch::Everything,
         };
-        if self.watching.contains(&watch) {
+        // What a shared queue holds is told for every service only where all are watched.
+        let is_fresh = match &watch {
+            Watch::Service(name) if self.pending.has_queue() => {
+                self.pending.routes.is_fresh(name, Instant::now())
+            }
+            _ => true,
+        };
+        if is_fresh && self.watching.contains(&watch) {
             let _ = reply.send(Ok(self.pending.routes.list(name(&watch))));
             return;
         }

@@ -1,5 +1,6 @@
 //! Every call of this node that has no outcome yet: pure decisions, driven by the client actor.
 
+mod queued;
 mod streams;
 
 use std::time::Instant;
@@ -7,12 +8,13 @@ use std::time::Instant;
 use bytes::Bytes;
 use compact_str::CompactString;
 
+use queued::Withdrawal;
 use streams::Accounts;
 
 use super::budget::RetryBudget;
 use super::compatibility::{Compatibility, Judgement, Question, refusal};
 use super::request::Streams;
-use super::routes::{Routes, ServiceIndex};
+use super::routes::{Route, Routes, ServiceIndex};
 use super::window::Window;
 use super::{Arrival, NewCall, Reply, Target};
 use crate::deadlines::{Deadlines, LONGEST};
@@ -28,6 +30,9 @@ use crate::wire::{
 /// An idempotent call is started again at most this often.
 const MAX_RETRIES: u8 = 2;
 
+/// Parameters that every node takes: none may be configured to take less.
+const SMALL: usize = 1024;
+
 /// Calls without an outcome, and all that decides about it.
 ///
 /// ```text
@@ -41,6 +46,21 @@ const MAX_RETRIES: u8 = 2;
 ///      │                   or busy (once)
 ///      │ wait_for_server, deadline, cancel
 ///      └────────────────────────────────────────────────────────> ended
+/// ```
+///
+/// Where the link carries a shared queue, a call is not given to a peer but to the queue, unless some
+/// servers must not have it:
+///
+/// ```text
+///                                  started, first item
+///  submitted, waiting ──> queued ───────────────────────> with a peer, as above
+///      ^                    │  │  answer, refused, cancel
+///      │ no server is left, │  ├──────────────────────────────────> ended
+///      │ or its taker lost  │  │ a little before the deadline
+///      └── and idempotent ──┤  └──> asked back ── nobody has it ──> ended: not sent
+///                           │         │     └──── taken ──> queued until it ends, or the deadline
+///                           v         v
+///                 at the deadline, and when its taker is lost ────> ended: outcome unknown
 /// ```
 #[derive(Debug)]
 pub(crate) struct Pending {
@@ -102,6 +122,8 @@ struct Call {
     bounced: bool,
     /// A full server has refused it once.
     refused: bool,
+    /// A server that took it from the queue has said so: it has been started.
+    started: bool,
     streams: Option<Box<Accounts>>,
     /// Until when it waits for a server: from when it first had to.
     waits_until: Option<Instant>,
@@ -115,12 +137,14 @@ enum Place {
     /// At a peer, or on the way to it.
     With(PeerId),
     /// In the queue that any server takes from.
-    Queued,
+    Queued(Withdrawal),
 }
 
 /// Where a call goes.
 enum Choice {
     Server(PeerId),
+    /// To whichever server takes it from the queue.
+    Any,
     /// Nowhere yet.
     Wait,
     Refused(Failure),
@@ -143,8 +167,13 @@ impl Call {
     fn due(&self) -> Instant {
         match self.place {
             Place::Waiting(until) => until,
-            Place::With(_) | Place::Queued => self.deadline,
+            Place::Queued(Withdrawal::At(asked)) => asked,
+            Place::With(_) | Place::Queued(_) => self.deadline,
         }
+    }
+
+    fn is_queued(&self) -> bool {
+        matches!(self.place, Place::Queued(_))
     }
 
     /// Whether something of its streams has moved, so that it cannot begin anew elsewhere.
@@ -168,6 +197,14 @@ impl Call {
 
     fn fail(self, reason: Reason, message: impl Into<String>) {
         self.end(Err(Failure::new(reason, message)));
+    }
+}
+
+/// A message with its cause, if that is known.
+fn because(message: String, why: Option<&str>) -> String {
+    match why {
+        Some(why) => format!("{message}: {why}"),
+        None => message,
     }
 }
 
@@ -210,10 +247,11 @@ impl Pending {
         let call = Call {
             new,
             service,
-            place: Place::Queued,
+            place: Place::Waiting(deadline),
             retries: 0,
             bounced: false,
             refused: false,
+            started: false,
             streams,
             waits_until: None,
             deadline,
@@ -250,19 +288,9 @@ impl Pending {
                     return call.fail(Reason::PeerGone, "the peer is not connected");
                 }
             },
-            (Target::Service, Some(service)) if self.bounds.shared_queue => {
-                match self.choose(service, avoid, &call.new) {
-                    // Any server takes it, this one or another.
-                    Choice::Server(peer) => self.routes.release(service, peer),
-                    Choice::Wait => return self.park(id, call, service, now),
-                    Choice::Refused(failure) => return self.refuse(call, failure),
-                }
-                call.place = Place::Queued;
-                self.send(id, &call, Address::Any(call.new.service.clone()), now);
-                return self.keep(id, call);
-            }
             (Target::Service, Some(service)) => match self.choose(service, avoid, &call.new) {
                 Choice::Server(peer) => peer,
+                Choice::Any => return self.enqueue(id, call, now),
                 Choice::Wait => return self.park(id, call, service, now),
                 Choice::Refused(failure) => return self.refuse(call, failure),
             },
@@ -285,15 +313,28 @@ impl Pending {
         }
     }
 
+    /// Whether every server of a service takes parameters of this size.
+    fn all_take(&mut self, service: ServiceIndex, size: usize) -> bool {
+        let peers = &self.peers;
+        let takes = |route: &mut Route| {
+            peers.get(&route.peer).is_none_or(|peer| size as u64 <= peer.max_message_bytes)
+        };
+        size <= SMALL || self.routes.all_ready(service, takes)
+    }
+
     /// The server that gets a call, if one may have it.
     #[inline]
     fn choose(&mut self, service: ServiceIndex, avoid: Option<PeerId>, new: &NewCall) -> Choice {
+        let any = self.bounds.shared_queue && self.all_take(service, new.params.len());
+        if any && self.routes.agree(service, new.expects) {
+            return Choice::Any;
+        }
         let Some(expects) = new.expects else {
             return self.routes.pick(service, avoid).map_or(Choice::Wait, Choice::Server);
         };
         let (compatibility, events) = (&mut self.compatibility, &mut self.events);
         let (mut unknown, mut refused) = (false, None);
-        let picked = self.routes.pick_where(service, avoid, |route| {
+        let mut may = |route: &mut Route| {
             if route.agrees(expects) {
                 return true;
             }
@@ -315,7 +356,12 @@ impl Pending {
                     false
                 }
             }
-        });
+        };
+        // What is in the queue may be taken by any of them, so all must fit.
+        if any && self.routes.all_ready(service, &mut may) {
+            return Choice::Any;
+        }
+        let picked = self.routes.pick_where(service, avoid, may);
         match (picked, refused) {
             (Some(peer), _) => Choice::Server(peer),
             (None, Some(difference)) if !unknown => Choice::Refused(refusal(&difference)),
@@ -352,11 +398,21 @@ impl Pending {
     }
 
     fn keep(&mut self, id: CallId, call: Call) {
+        self.wake(call.due(), id);
+        self.calls.insert(id, call);
+    }
+
+    /// Sees to it that a call is looked at when it is due.
+    fn wake(&mut self, due: Instant, id: CallId) {
         let calls = &self.calls;
-        self.deadlines.add(call.due(), id, calls.len(), |at, id| {
+        self.deadlines.add(due, id, calls.len(), |at, id| {
             calls.get(*id).is_some_and(|call| call.due() == at)
         });
-        self.calls.insert(id, call);
+    }
+
+    /// Whether the link carries a queue that any server takes from.
+    pub(crate) fn has_queue(&self) -> bool {
+        self.bounds.shared_queue
     }
 
     fn too_large(&mut self, call: Call, peer: PeerId, limit: u64) {
@@ -413,9 +469,10 @@ impl Pending {
             }
         };
         match place {
-            Place::Queued => self.calls.remove(id),
+            // Any server of the service may have taken it.
+            Place::Queued(_) if self.peers.contains_key(&from) => self.calls.remove(id),
             Place::With(peer) if peer == from => self.calls.remove(id),
-            Place::With(_) | Place::Waiting(_) => {
+            Place::Queued(_) | Place::With(_) | Place::Waiting(_) => {
                 self.counters.stray_frames += 1;
                 None
             }
@@ -445,7 +502,6 @@ impl Pending {
             (Reason::Busy, Some(service))
                 if !call.refused
                     && !call.moved()
-                    && !self.bounds.shared_queue
                     && now < call.deadline
                     && self.routes.has_ready_besides(service, from)
                     && self.budget.spend() =>
@@ -488,15 +544,6 @@ impl Pending {
         }
     }
 
-    /// A server has taken a call that any could have taken.
-    fn taken_by(&mut self, from: PeerId, id: CallId) {
-        if let Some(call) = self.calls.get_mut(id)
-            && call.place == Place::Queued
-        {
-            call.place = Place::With(from);
-        }
-    }
-
     /// A one-way call is out of this process.
     pub(crate) fn handed_over(&mut self, id: CallId, now: Instant) {
         if let Some(call) = self.calls.remove_if(id, |call| call.new.one_way) {
@@ -516,11 +563,13 @@ impl Pending {
         written: bool,
         now: Instant,
     ) {
+        let Address::Peer(peer) = *to else {
+            return self.given_back(id, reason, written, now);
+        };
         // It may have gone elsewhere since, when the session that it was for ended.
-        let Address::Peer(peer) = *to else { return };
         let there = |call: &Call| call.place == Place::With(peer);
         let Some(mut call) = self.calls.remove_if(id, there) else { return };
-        if written {
+        if written || call.started {
             let server = call.service.and_then(|it| self.routes.server_at(it, peer).cloned());
             self.lost(id, call, server, reason, now);
         } else if call.service.is_some() {
@@ -610,7 +659,8 @@ impl Pending {
             .collect();
         self.routes.peer_down(peer, reason, &mut self.events);
         for (id, mut call, server) in had {
-            match (clean && !call.moved(), call.service) {
+            // One of which it has said that it was started was not answered, clean or not.
+            match (clean && !call.moved() && !call.started, call.service) {
                 // It was not started: others take it, and the caller need not know.
                 (true, Some(_)) => {
                     call.waits_until = None;
@@ -646,10 +696,13 @@ impl Pending {
     }
 
     fn tell_cancelled(&mut self, id: CallId, call: &Call) {
-        if let Place::With(peer) = call.place
-            && !call.new.one_way
-        {
-            let (to, frame) = (Address::Peer(peer), Frame::Cancel { id });
+        let to = match call.place {
+            Place::With(peer) => Address::Peer(peer),
+            Place::Queued(_) => Address::Any(call.new.service.clone()),
+            Place::Waiting(_) => return,
+        };
+        if !call.new.one_way {
+            let frame = Frame::Cancel { id };
             self.out.push(Outbound::Frame { to, frame, confirm: false, settles: None });
         }
     }
@@ -658,25 +711,44 @@ impl Pending {
     pub(crate) fn expire(&mut self, now: Instant) {
         while let Some(id) = self.deadlines.pop_due(now) {
             let Some(call) = self.calls.remove_if(id, |call| call.due() <= now) else { continue };
+            if now < call.deadline && call.is_queued() {
+                self.withdraw(id, call);
+                continue;
+            }
             self.forget(&call);
             self.tell_cancelled(id, &call);
             match call.place {
                 Place::Waiting(_) => {
                     let service = call.new.service.clone();
                     let waited = call.new.wait_for_server;
-                    if now >= call.deadline {
-                        let message = format!("the deadline came, and no server of `{service}`");
-                        call.fail(Reason::DeadlineBeforeSending, message);
-                    } else {
-                        let message = format!(
-                            "no server of `{service}` within {waited:?}; start one, or raise \
-                             client.wait_for_server"
-                        );
-                        call.fail(Reason::NoServer, message);
-                    }
+                    let why = call.service.and_then(|it| self.routes.failure(it));
+                    let (reason, message) = match (now >= call.deadline, why) {
+                        (true, _) => (
+                            Reason::DeadlineBeforeSending,
+                            format!("the deadline came, and no server of `{service}`"),
+                        ),
+                        (false, Some(_)) => (
+                            Reason::NoServer,
+                            format!("no server of `{service}` within {waited:?}"),
+                        ),
+                        (false, None) => (
+                            Reason::NoServer,
+                            format!(
+                                "no server of `{service}` within {waited:?}; start one, or raise \
+                                 client.wait_for_server"
+                            ),
+                        ),
+                    };
+                    let message = because(message, why);
+                    call.fail(reason, message);
                 }
-                Place::With(_) | Place::Queued => {
-                    let message = "the deadline came while a server had the call";
+                Place::With(_) | Place::Queued(_) => {
+                    let message = match call.place {
+                        Place::Queued(Withdrawal::At(_) | Withdrawal::Asked) => {
+                            "the deadline came before it was known whether a server had the call"
+                        }
+                        _ => "the deadline came while a server had the call",
+                    };
                     let service = call.service;
                     call.fail(Reason::DeadlineExceeded, message);
                     self.resume(service, now);
@@ -692,10 +764,15 @@ impl Pending {
 
     /// The node is closed: every call ends.
     pub(crate) fn close(&mut self) {
-        for call in self.calls.drain() {
+        let calls: Vec<_> = self.calls.drain().collect();
+        for (id, call) in calls {
+            // Sessions end with the node, and what peers have of it with them; the queue stays.
+            if call.is_queued() {
+                self.tell_cancelled(id, &call);
+            }
             match call.place {
                 Place::Waiting(_) => call.fail(Reason::Closed, "the node was closed"),
-                Place::With(_) | Place::Queued => {
+                Place::With(_) | Place::Queued(_) => {
                     call.fail(Reason::ServerLost, "the node was closed during the call");
                 }
             }

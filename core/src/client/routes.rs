@@ -1,6 +1,7 @@
 //! Who serves what, and which server gets the next call.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use compact_str::CompactString;
 
@@ -33,7 +34,26 @@ struct ServiceRoutes {
     turn: usize,
     /// Calls that wait for a server, oldest first; some may have ended meanwhile.
     waiting: VecDeque<CallId>,
+    /// A typed client's schema that all ready servers have, of which there is one.
+    agreed: Option<&'static ServiceSchema>,
+    /// Why its servers cannot be looked for.
+    failure: Option<String>,
+    /// How full its shared queue was when that was told last.
+    depth: Option<Depth>,
 }
+
+/// How full the shared queue of a service is.
+#[derive(Debug)]
+struct Depth {
+    told: Instant,
+    /// Calls that no server has taken yet.
+    waiting: u64,
+    /// Calls that servers have taken and not settled, by the server's id.
+    pending: Vec<(CompactString, u64)>,
+}
+
+/// What lists tell of a shared queue is not older than this.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// A server of a service.
 #[derive(Debug)]
@@ -60,6 +80,21 @@ impl Route {
     }
 }
 
+impl ServiceRoutes {
+    fn list(&self) -> impl Iterator<Item = ServerInfo> {
+        self.servers.iter().map(|route| {
+            let mut info = ServerInfo::new(route.peer, &route.announcement, route.in_flight);
+            if let Some(depth) = &self.depth {
+                let mut pending = depth.pending.iter();
+                let own = pending.find(|(server, _)| *server == info.server);
+                info.pending = Some(own.map_or(0, |(_, pending)| *pending));
+                info.lag = Some(depth.waiting);
+            }
+            info
+        })
+    }
+}
+
 impl Routes {
     /// The service of this name; `true` if it is new, and to be watched.
     #[inline]
@@ -72,8 +107,14 @@ impl Routes {
 
     fn insert(&mut self, name: CompactString) -> ServiceIndex {
         let index = ServiceIndex(self.services.len());
-        let waiting = VecDeque::new();
-        self.services.push(ServiceRoutes { servers: Vec::new(), turn: 0, waiting });
+        self.services.push(ServiceRoutes {
+            servers: Vec::new(),
+            turn: 0,
+            waiting: VecDeque::new(),
+            agreed: None,
+            failure: None,
+            depth: None,
+        });
         self.index.insert(name, index);
         index
     }
@@ -109,6 +150,56 @@ impl Routes {
         service.turn = at + 1;
         service.servers[at].in_flight += 1;
         Some(service.servers[at].peer)
+    }
+
+    /// Whether a server of this service takes calls.
+    pub(crate) fn has_ready(&self, index: ServiceIndex) -> bool {
+        let mut servers = self.services[index.0].servers.iter();
+        servers.any(|it| it.announcement.state == ServerState::Ready)
+    }
+
+    /// Whether there are ready servers, and all of them have the schema that is expected, if one is.
+    #[inline]
+    pub(crate) fn agree(
+        &mut self,
+        index: ServiceIndex,
+        expects: Option<&'static ServiceSchema>,
+    ) -> bool {
+        let Some(expects) = expects else { return self.has_ready(index) };
+        if self.services[index.0].agreed.is_some_and(|agreed| std::ptr::eq(agreed, expects)) {
+            return true;
+        }
+        let agree = self.all_ready(index, |route| route.agrees(expects));
+        if agree {
+            self.services[index.0].agreed = Some(expects);
+        }
+        agree
+    }
+
+    /// Whether there are ready servers, and all of them `may` have a call.
+    pub(crate) fn all_ready(
+        &mut self,
+        index: ServiceIndex,
+        mut may: impl FnMut(&mut Route) -> bool,
+    ) -> bool {
+        let mut some = false;
+        for route in &mut self.services[index.0].servers {
+            if route.announcement.state == ServerState::Ready {
+                some = true;
+                if !may(route) {
+                    return false;
+                }
+            }
+        }
+        some
+    }
+
+    /// A server has taken a call that was given to none.
+    pub(crate) fn took(&mut self, index: ServiceIndex, peer: PeerId) {
+        let servers = &mut self.services[index.0].servers;
+        if let Some(route) = servers.iter_mut().find(|route| route.peer == peer) {
+            route.in_flight += 1;
+        }
     }
 
     /// Whether a server of this service other than this one takes calls.
@@ -164,7 +255,11 @@ impl Routes {
             }
             None => return (None, None),
         };
-        let servers = &mut self.services[index.0].servers;
+        let service = &mut self.services[index.0];
+        service.agreed = None;
+        // Whoever says what it is has been found.
+        service.failure = None;
+        let servers = &mut service.servers;
         let known = servers.iter().position(|route| route.peer == peer);
         match (known, announcement.state) {
             (Some(at), ServerState::Gone) => {
@@ -203,6 +298,7 @@ impl Routes {
         let servers = &mut self.services[index.0].servers;
         if let Some(route) = servers.iter_mut().find(|route| route.peer == peer) {
             route.announcement.state = ServerState::Draining;
+            self.services[index.0].agreed = None;
         }
     }
 
@@ -211,6 +307,7 @@ impl Routes {
         for service in &mut self.services {
             while let Some(at) = service.servers.iter().position(|route| route.peer == peer) {
                 let route = service.servers.swap_remove(at);
+                service.agreed = None;
                 let server = ServerInfo::new(peer, &route.announcement, route.in_flight);
                 events.push(Event::ServerDown { server, reason: reason.to_owned() });
             }
@@ -223,6 +320,40 @@ impl Routes {
         servers.iter().find(|route| route.peer == peer).map(|route| &route.announcement.server)
     }
 
+    /// Servers of a service can be looked for, or not.
+    pub(crate) fn watched(&mut self, service: &CompactString, failure: Option<String>) {
+        if let Some(index) = self.index.get(service) {
+            self.services[index.0].failure = failure;
+        }
+    }
+
+    /// Why the servers of this service cannot be looked for, if so.
+    pub(crate) fn failure(&self, index: ServiceIndex) -> Option<&str> {
+        self.services[index.0].failure.as_deref()
+    }
+
+    /// The transport tells how full a shared queue is.
+    pub(crate) fn depth(
+        &mut self,
+        service: CompactString,
+        waiting: u64,
+        pending: Vec<(CompactString, u64)>,
+        told: Instant,
+    ) {
+        let index = match self.index.get(&service) {
+            Some(index) => *index,
+            None if self.everything && self.services.len() < MAX_ANNOUNCED => self.insert(service),
+            None => return,
+        };
+        self.services[index.0].depth = Some(Depth { told, waiting, pending });
+    }
+
+    /// Whether a list of this service's servers has something new to say of its queue.
+    pub(crate) fn is_fresh(&self, service: &CompactString, now: Instant) -> bool {
+        let depth = self.index.get(service).and_then(|index| self.services[index.0].depth.as_ref());
+        depth.is_some_and(|depth| now.saturating_duration_since(depth.told) < FRESH)
+    }
+
     /// The servers of one service, or of all.
     pub(crate) fn list(&self, service: Option<&CompactString>) -> Vec<ServerInfo> {
         let services: &[ServiceRoutes] = match service {
@@ -232,10 +363,7 @@ impl Routes {
                 None => &[],
             },
         };
-        let routes = services.iter().flat_map(|service| &service.servers);
-        let mut list: Vec<ServerInfo> = routes
-            .map(|route| ServerInfo::new(route.peer, &route.announcement, route.in_flight))
-            .collect();
+        let mut list: Vec<ServerInfo> = services.iter().flat_map(ServiceRoutes::list).collect();
         list.sort_by(|a, b| (&a.service, &a.server).cmp(&(&b.service, &b.server)));
         list
     }

@@ -125,11 +125,13 @@ impl<T> Window<T> {
     }
 
     /// Takes all entries out.
-    pub(crate) fn drain(&mut self) -> impl Iterator<Item = T> {
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = (CallId, T)> {
         self.len = 0;
+        let ids = (self.base..).map(CallId);
         self.base += self.ring.len() as u64;
-        let old = std::mem::take(&mut self.old).into_values();
-        old.chain(std::mem::take(&mut self.ring).into_iter().flatten())
+        let ring = ids.zip(std::mem::take(&mut self.ring));
+        let ring = ring.filter_map(|(id, entry)| Some((id, entry?)));
+        std::mem::take(&mut self.old).into_iter().chain(ring)
     }
 }
 
@@ -150,7 +152,7 @@ mod tests {
         assert_eq!(window.lowest(), Some(CallId(4)));
         assert_eq!(window.remove_if(CallId(7), |it| *it == 8), None);
         assert_eq!(window.iter().collect::<Vec<_>>(), [(CallId(4), &4), (CallId(7), &7)]);
-        assert_eq!(window.drain().collect::<Vec<_>>(), [4, 7]);
+        assert_eq!(window.drain().collect::<Vec<_>>(), [(CallId(4), 4), (CallId(7), 7)]);
         assert_eq!((window.len(), window.lowest()), (0, None));
     }
 

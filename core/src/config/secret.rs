@@ -29,7 +29,14 @@ pub(super) fn is_secret(key: &str) -> bool {
 /// It hides too much rather than too little. A password may hold an `@` or a `/` that nobody
 /// escaped, so everything from the first `:` after the scheme to the last `@` goes; and a URL whose
 /// scheme was forgotten is still one.
-pub(super) fn hide(text: &str) -> String {
+///
+/// ```
+/// use farcall_core::config::hide_passwords;
+///
+/// assert_eq!(hide_passwords("redis://me:pw@host/1"), "redis://me:***@host/1");
+/// ```
+#[must_use]
+pub fn hide(text: &str) -> String {
     hide_parameters(&hide_userinfo(text))
 }
 

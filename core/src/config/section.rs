@@ -82,14 +82,23 @@ impl<'r> Section<'r> {
     /// Refuses a value that a getter let through, for a rule of yours: `accepted` says what would
     /// do.
     ///
-    /// The mistake names the value and who wrote it by itself.
+    /// The mistake names the value and who wrote it by itself. A value that was refused already is left
+    /// at that.
     pub fn reject(&mut self, key: &str, accepted: &str) {
         self.refuse(key, accepted, None);
     }
 
-    /// As [`reject`](Section::reject), with a word on what was probably meant.
+    /// As [`reject`](Section::reject), with a word on why, or on what was probably meant. It is shown
+    /// as it is, so it must not quote what may be secret.
+    pub fn reject_with(&mut self, key: &str, accepted: &str, help: impl Into<String>) {
+        self.refuse(key, accepted, Some(help.into()));
+    }
+
     pub(super) fn refuse(&mut self, key: &str, accepted: &str, help: Option<String>) {
         let key = join(&self.path, key);
+        if self.findings.mistakes.iter().any(|mistake| mistake.key.as_ref() == Some(&key)) {
+            return;
+        }
         let mistake = match self.layers.get(&key) {
             Some((given, origin)) => {
                 Mistake::new(origin, "not accepted").found(given.describe(&key))
@@ -223,6 +232,32 @@ mod tests {
              found     redis://:***@h (text)\n  \
              accepted  an endpoint, such as tcp://127.0.0.1:5555"
         );
+    }
+
+    #[test]
+    fn a_rejected_value_may_come_with_the_reason() {
+        let layers = layers("FARCALL_REDIS__TLS__CA", "x");
+        let mut reading = layers.read();
+        let mut section = reading.section("redis");
+        section.section("tls").text("ca");
+        section.reject_with("tls.ca", "a certificate", "this is none");
+        assert_eq!(
+            reading.finish().unwrap_err().mistakes()[0].to_string(),
+            "FARCALL_REDIS__TLS__CA: redis.tls.ca: not accepted\n  \
+             found     x (text)\n  \
+             accepted  a certificate\n  \
+             help      this is none"
+        );
+    }
+
+    #[test]
+    fn a_value_is_refused_once() {
+        let layers = layers("FARCALL_T__N", "x");
+        let mut reading = layers.read();
+        let mut section = reading.section("t");
+        section.count("n", 1, 1..=9);
+        section.reject("n", "an odd number");
+        assert_eq!(reading.finish().unwrap_err().mistakes().len(), 1);
     }
 
     #[test]

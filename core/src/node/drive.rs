@@ -178,9 +178,9 @@ fn sort(
     events: &broadcast::Sender<Event>,
 ) {
     match inbound {
-        Inbound::Frame { from, frame, .. } => match frame.towards() {
+        Inbound::Frame { from, frame, receipt } => match frame.towards() {
             Towards::Caller => client.push(ClientInbound::Frame(from, frame)),
-            Towards::Callee => server.push(ServerInbound::Frame(from, frame)),
+            Towards::Callee => server.push(ServerInbound::Frame(from, frame, receipt)),
             Towards::Session => {
                 // The rest of these is the transport's own.
                 if let Frame::Announce(_) = frame {
@@ -192,10 +192,12 @@ fn sort(
         Inbound::Undelivered { to, id, reason, written } => {
             client.push(ClientInbound::Undelivered { to, id, reason, written });
         }
-        Inbound::Refused { .. }
-        | Inbound::Taken { .. }
-        | Inbound::GiveBack { .. }
-        | Inbound::Queue { .. } => {}
+        Inbound::Refused { id, failure } => client.push(ClientInbound::Refused(id, failure)),
+        Inbound::Taken { id } => client.push(ClientInbound::Taken(id)),
+        Inbound::GiveBack { service } => server.push(ServerInbound::GiveBack(service)),
+        Inbound::Queue { service, waiting, pending } => {
+            client.push(ClientInbound::Queue { service, waiting, pending });
+        }
         Inbound::PeerUp { peer, hello, credentials } => {
             server.push(ServerInbound::PeerUp(peer, hello.clone(), credentials));
             client.push(ClientInbound::PeerUp(peer, hello));

@@ -29,7 +29,7 @@ use crate::peer::PeerInfo;
 use crate::queue::{Batches, Sender, queue};
 use crate::service::{IntoService, Outcome};
 use crate::stream::{Allowance, CallKey, FromHandler, HandlerKey, HandlerStreams, Overrun};
-use crate::transport::{Address, Credentials, Outbound, PeerId, ServeError};
+use crate::transport::{Address, Credentials, Outbound, PeerId, Receipt, ServeError};
 use crate::wire::{
     Announcement, CallFrame, CallOptions, Failure, Frame, Hello, Reason, ServerState, StreamId,
 };
@@ -58,7 +58,8 @@ pub(crate) struct ServerFrames(pub(crate) Vec<ServerInbound>);
 
 #[derive(Debug)]
 pub(crate) enum ServerInbound {
-    Frame(PeerId, Frame),
+    Frame(PeerId, Frame, Option<Receipt>),
+    GiveBack(CompactString),
     PeerUp(PeerId, Box<Hello>, Credentials),
     PeerDown(PeerId),
     Serving(CompactString, Result<u64, ServeError>),
@@ -150,8 +151,18 @@ impl ServerActor {
     }
 
     fn send(&mut self, peer: PeerId, frame: Frame) {
+        self.send_end(peer, frame, None);
+    }
+
+    /// Sends a frame that may be the end of a call.
+    fn send_end(&mut self, peer: PeerId, frame: Frame, settles: Option<Receipt>) {
         let to = Address::Peer(peer);
-        self.batch.push(Outbound::Frame { to, frame, confirm: false, settles: None });
+        self.batch.push(Outbound::Frame { to, frame, confirm: false, settles });
+    }
+
+    /// The queue that a call came from need not keep it any longer, though nobody is told of its end.
+    fn let_go(&mut self, receipt: Option<Receipt>) {
+        self.batch.extend(receipt.map(Outbound::Settle));
     }
 
     fn disconnect(&mut self, peer: PeerId, reason: String) {
@@ -160,12 +171,12 @@ impl ServerActor {
 
     /// Tells the caller, and whoever listens, how a call ended.
     fn reply(&mut self, (peer, id): CallKey, to: ReplyTo, outcome: Outcome) {
-        let ReplyTo { one_way, streams, watch } = to;
+        let ReplyTo { one_way, streams, watch, receipt } = to;
         if one_way {
             if let Some(watch) = watch {
                 watch.done(&outcome);
             }
-            return;
+            return self.let_go(receipt);
         }
         let size = outcome.as_ref().map_or(usize::MAX, Bytes::len);
         let limit = self.limit(peer, size);
@@ -173,7 +184,7 @@ impl ServerActor {
         if let Some(watch) = watch {
             watch.sent(&frame);
         }
-        self.send(peer, frame);
+        self.send_end(peer, frame, receipt);
     }
 
     fn refuse(&mut self, key: CallKey, to: ReplyTo, failure: Failure) {
@@ -181,11 +192,32 @@ impl ServerActor {
     }
 
     /// Refuses a call before it is anybody's turn.
-    fn turn_away(&mut self, peer: PeerId, call: &CallFrame, failure: Failure) {
+    fn turn_away(
+        &mut self,
+        peer: PeerId,
+        call: &CallFrame,
+        receipt: Option<Receipt>,
+        failure: Failure,
+    ) {
+        if let (Some(receipt), Reason::Draining) = (receipt, failure.reason) {
+            return self.batch.push(Outbound::PutBack(receipt));
+        }
         let (service, method) = self.services.known(call);
         observe::refused(service, method, failure.reason);
-        let to = ReplyTo { one_way: call.is_one_way(), streams: false, watch: None };
+        let one_way = call.is_one_way();
+        let to = ReplyTo { one_way, streams: false, watch: None, receipt };
         self.refuse((peer, call.id), to, failure);
+    }
+
+    /// Puts calls back into the queue they came from, for others to take.
+    fn put_back(&mut self, calls: Vec<Waiting>) {
+        for mut waiting in calls {
+            let ReplyTo { watch, receipt, .. } = waiting.reply_to();
+            self.batch.extend(receipt.map(Outbound::PutBack));
+            if let Some(watch) = watch {
+                watch.put_back();
+            }
+        }
     }
 
     /// The most that a payload of this size for this peer may take.
@@ -198,26 +230,28 @@ impl ServerActor {
         self.calls.sessions.get(peer).map_or(own, |to| to.max_message_bytes.min(own))
     }
 
-    fn call(&mut self, peer: PeerId, call: Box<CallFrame>, now: Instant) {
+    fn call(&mut self, peer: PeerId, call: Box<CallFrame>, receipt: Option<Receipt>, now: Instant) {
         // Without a session its end was in this very batch.
-        let Some(session) = self.calls.sessions.get(peer) else { return };
+        let Some(session) = self.calls.sessions.get(peer) else { return self.let_go(receipt) };
         if session.has(call.id) {
+            self.let_go(receipt);
             return self.disconnect(peer, format!("it sent {} twice", call.id));
         }
         let credit = call.options.as_ref().map_or(0, |options| options.credit);
         if !Allowance::may_be_granted(credit) {
+            self.let_go(receipt);
             return self
                 .disconnect(peer, format!("it granted more credit than may be in {}", call.id));
         }
         let caller = Rc::clone(&session.caller);
         let (at, method) = match self.services.find(&call) {
             Ok(found) => found,
-            Err(failure) => return self.turn_away(peer, &call, failure),
+            Err(failure) => return self.turn_away(peer, &call, receipt, failure),
         };
         let deadline = now + call.time_left.min(LONGEST);
         let meters = self.services.at_mut(at).meters.method(method.at, &call.method);
         let watch = meters.map(|meters| Watch::arrived(meters, now, call.is_one_way()));
-        let call = Waiting { caller, method, call, deadline, watch };
+        let call = Waiting { caller, method, call, deadline, watch, receipt };
         match self.calls.arrive(at, call, now) {
             Arrival::Run(call) => self.run(at, call),
             Arrival::Waits { instead_of: None } => {}
@@ -256,7 +290,7 @@ impl ServerActor {
         let mut next = Some(first);
         while let Some(waiting) = next.take() {
             let (key, lane) = (waiting.key(), waiting.lane());
-            let Waiting { caller, method, call, deadline, watch } = waiting;
+            let Waiting { caller, method, call, deadline, watch, receipt } = waiting;
             let call = *call;
             let one_way = call.is_one_way();
             let options = call.options.map(|options| *options).unwrap_or_default();
@@ -285,14 +319,20 @@ impl ServerActor {
             let watch = Watch::begun(watch, &context, one_way);
             match begun {
                 Begun::Done(outcome) => {
-                    let to = ReplyTo { one_way, streams: method.streams, watch };
+                    let to = ReplyTo { one_way, streams: method.streams, watch, receipt };
                     self.reply(key, to, outcome);
                     next = self.next(at, lane);
                 }
                 Begun::Pending(handler) => {
-                    // Interceptors that may refuse it yet say so themselves.
-                    if options.streams > 0 && !intercepted {
-                        self.started(key);
+                    if options.streams > 0 {
+                        // Interceptors that may refuse it yet say so themselves.
+                        if !intercepted {
+                            self.started(key);
+                        }
+                    } else if receipt.is_some() && !one_way {
+                        // Its caller does not know who has taken it.
+                        let (peer, id) = key;
+                        self.send(peer, Frame::Started { id, credit: 0 });
                     }
                     let done = self.handlers.clone();
                     let task = tokio::task::spawn_local(async move {
@@ -311,6 +351,7 @@ impl ServerActor {
                         context,
                         abort,
                         watch,
+                        receipt,
                     };
                     self.calls.started(key, running, deadline);
                 }
@@ -371,8 +412,9 @@ impl ServerActor {
         }
     }
 
-    /// Ends the handler of a call that was taken out.
-    fn end(&mut self, taken: Taken) {
+    /// Ends a call that was taken out: its handler, and what is still owed to the queue it came from.
+    fn end(&mut self, mut taken: Taken) {
+        self.let_go(taken.take_receipt());
         if let Taken::Running(running) = taken {
             running.stop();
             self.free(running.service, running.lane);
@@ -381,17 +423,11 @@ impl ServerActor {
 
     fn expire(&mut self, now: Instant) {
         while let Some((key, mut taken)) = self.calls.take_due(now) {
-            let (to, failure) = match &mut taken {
-                Taken::Waiting(call) => {
-                    let message = "the deadline came before its turn";
-                    (call.reply_to(), Failure::new(Reason::Expired, message))
-                }
-                Taken::Running(running) => {
-                    let message = "the deadline came while it ran";
-                    (running.reply_to(), Failure::new(Reason::DeadlineExceeded, message))
-                }
+            let (reason, message) = match &taken {
+                Taken::Waiting(_) => (Reason::Expired, "the deadline came before its turn"),
+                Taken::Running(_) => (Reason::DeadlineExceeded, "the deadline came while it ran"),
             };
-            self.refuse(key, to, failure);
+            self.refuse(key, taken.reply_to(), Failure::new(reason, message));
             self.end(taken);
         }
     }
@@ -468,36 +504,48 @@ impl ServerActor {
     fn cancel_all(&mut self, why: &str) -> Vec<String> {
         let mut abandoned = Vec::new();
         for (key, mut taken) in self.calls.take_all() {
-            let (to, reason) = match &mut taken {
+            let reason = match &taken {
                 Taken::Waiting(call) => {
                     abandoned.push(format!("{}.{}", call.call.service, call.call.method));
-                    (call.reply_to(), Reason::Draining)
+                    Reason::Draining
                 }
                 Taken::Running(running) => {
                     let context = &running.context;
                     abandoned.push(format!("{}.{}", context.service(), context.method()));
                     running.stop();
-                    (running.reply_to(), Reason::Abandoned)
+                    Reason::Abandoned
                 }
             };
-            self.refuse(key, to, Failure::new(reason, why));
+            self.refuse(key, taken.reply_to(), Failure::new(reason, why));
         }
         abandoned
     }
 
     fn inbound(&mut self, inbound: ServerInbound, now: Instant) {
         match inbound {
-            ServerInbound::Frame(peer, frame) => match frame {
-                Frame::Call(call) => self.call(peer, call, now),
-                Frame::Cancel { id } => self.cancel((peer, id)),
-                Frame::Query { id, subject, params } => self.query(peer, id, &subject, params),
-                Frame::Item { id, .. }
-                | Frame::Credit { id, .. }
-                | Frame::End { id, .. }
-                | Frame::Stop { id, .. } => self.stream_frame((peer, id), frame),
-                // Of those that are for callees there are no others.
-                _ => {}
-            },
+            ServerInbound::Frame(peer, Frame::Call(call), receipt) => {
+                self.call(peer, call, receipt, now);
+            }
+            ServerInbound::Frame(peer, frame, receipt) => {
+                // Whatever else came from a queue is concluded by having come.
+                self.let_go(receipt);
+                match frame {
+                    Frame::Cancel { id } => self.cancel((peer, id)),
+                    Frame::Query { id, subject, params } => self.query(peer, id, &subject, params),
+                    Frame::Item { id, .. }
+                    | Frame::Credit { id, .. }
+                    | Frame::End { id, .. }
+                    | Frame::Stop { id, .. } => self.stream_frame((peer, id), frame),
+                    // Of those that are for callees there are no others.
+                    _ => {}
+                }
+            }
+            ServerInbound::GiveBack(service) => {
+                if let Ok(at) = self.services.service(&service) {
+                    let waiting = self.calls.give_back(at);
+                    self.put_back(waiting);
+                }
+            }
             ServerInbound::PeerUp(peer, hello, credentials) => {
                 let caller =
                     PeerInfo { identity: hello.identity, node: hello.node, peer, credentials };
@@ -570,6 +618,8 @@ impl Handler<DrainServer> for ServerActor {
     /// A drain that is asked for during another joins it; the earlier deadline holds.
     fn handle(&mut self, DrainServer(within, reply): DrainServer, ctx: &mut Context<Self>) {
         self.draining = true;
+        // Calls of a shared queue that wait here have come before the drain began, as others have: the
+        // transport says if somebody else had better take them.
         self.announce(ServerState::Draining);
         let within = within.min(LONGEST);
         let until = Instant::now() + within;
@@ -600,6 +650,12 @@ impl Handler<CloseServer> for ServerActor {
 
     fn handle(&mut self, _: CloseServer, ctx: &mut Context<Self>) {
         self.draining = true;
+        let waiting = self.calls.give_back_all();
+        if !waiting.is_empty() {
+            // Before that this server would be given them again.
+            self.announce(ServerState::Draining);
+            self.put_back(waiting);
+        }
         self.abandon("the server was closed");
         self.announce(ServerState::Gone);
         self.out.send(&mut self.batch);

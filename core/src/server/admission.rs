@@ -169,6 +169,14 @@ impl<T> Admission<T> {
         self.lane(ticket.lane).get_mut(ticket.peer, ticket.number)
     }
 
+    /// Takes out the waiting calls that are `wanted`, oldest first.
+    pub(crate) fn take_if(&mut self, wanted: impl Fn(&T) -> bool) -> Vec<T> {
+        let mut taken = self.plain.take_if(&wanted);
+        taken.extend(self.nested.take_if(wanted));
+        taken.sort_unstable_by_key(|(number, _)| *number);
+        taken.into_iter().map(|(_, call)| call).collect()
+    }
+
     /// Takes all waiting calls out.
     pub(crate) fn clear(&mut self) -> impl Iterator<Item = T> + use<T> {
         self.plain.clear().chain(self.nested.clear())

@@ -13,7 +13,7 @@ use super::watch::Watch;
 use crate::deadlines::Deadlines;
 use crate::peer::PeerInfo;
 use crate::stream::{Allowance, CallKey};
-use crate::transport::PeerId;
+use crate::transport::{PeerId, Receipt};
 use crate::wire::CallFrame;
 
 /// Every call that is here, who sent it, and what it waits for.
@@ -23,9 +23,13 @@ use crate::wire::CallFrame;
 ///   arrived ──────────> running ────────> deadline, peer gone ──> ended
 ///      │  │                ▲
 ///      │  └──> waiting ────┘ its turn
-///      │          └── cancel, deadline, peer gone ──────────────> ended
+///      │          ├── cancel, deadline, peer gone ──────────────> ended
+///      │          └── others have room, drain ──────────────────> put back
 ///      └── busy ────────────────────────────────────────────────> refused
 /// ```
+///
+/// What came from a queue that keeps it has a receipt, which goes with the call: to run, to wait, and
+/// out of here.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     pub(super) sessions: Sessions,
@@ -46,6 +50,8 @@ pub(super) struct Waiting {
     pub(super) deadline: Instant,
     /// Whoever listens, to be told how the call ends.
     pub(super) watch: Option<Box<Watch>>,
+    /// Of the queue that it came from, if that keeps it.
+    pub(super) receipt: Option<Receipt>,
 }
 
 /// A call that was taken out before its handler was done.
@@ -78,10 +84,11 @@ impl Waiting {
         Lane::new(self.call.is_nested())
     }
 
-    /// How its caller is told that it has ended.
+    /// How its caller is told that it has ended, which is done once: this takes what is owed.
     pub(super) fn reply_to(&mut self) -> ReplyTo {
         let one_way = self.call.is_one_way();
-        ReplyTo { one_way, streams: self.method.streams, watch: self.watch.take() }
+        let (watch, receipt) = (self.watch.take(), self.receipt.take());
+        ReplyTo { one_way, streams: self.method.streams, watch, receipt }
     }
 
     /// Readies a call for waiting: a small one is not to keep the large buffer alive in which it
@@ -92,6 +99,24 @@ impl Waiting {
             call.params = Bytes::copy_from_slice(&call.params);
         }
         self
+    }
+}
+
+impl Taken {
+    /// How its caller is told that it has ended.
+    pub(super) fn reply_to(&mut self) -> ReplyTo {
+        match self {
+            Taken::Waiting(waiting) => waiting.reply_to(),
+            Taken::Running(running) => running.reply_to(),
+        }
+    }
+
+    /// What is still owed to the queue it came from.
+    pub(super) fn take_receipt(&mut self) -> Option<Receipt> {
+        match self {
+            Taken::Waiting(waiting) => waiting.receipt.take(),
+            Taken::Running(running) => running.receipt.take(),
+        }
     }
 }
 
@@ -128,9 +153,8 @@ impl Calls {
             Admitted::Run => Arrival::Run(call),
             Admitted::Busy => Arrival::Busy(call, None),
             Admitted::Wait { instead_of } => {
-                // One whose client is gone hears of nothing.
-                let instead_of = instead_of.filter(|it| self.sessions.take(it.key()).is_some());
                 if let Some(other) = &instead_of {
+                    self.sessions.take(other.key());
                     self.leaves(other);
                 }
                 if !self.waits(&call) {
@@ -184,16 +208,22 @@ impl Calls {
 
     /// A handler that was let run is done, or has been ended: the call whose turn it is now. It may
     /// have come too late, which the caller of this looks at.
-    pub(super) fn next(&mut self, service: usize, mut lane: Lane) -> Option<Waiting> {
-        loop {
-            let next = self.desks[service].finished(lane)?;
-            lane = next.lane();
-            self.leaves(&next);
-            // One whose client is gone has no turn.
-            if self.sessions.take(next.key()).is_some() {
-                return Some(next);
-            }
+    pub(super) fn next(&mut self, service: usize, lane: Lane) -> Option<Waiting> {
+        let next = self.desks[service].finished(lane)?;
+        // It has a session: with that it would have left the backlog.
+        self.sessions.take(next.key());
+        self.leaves(&next);
+        Some(next)
+    }
+
+    /// Takes out what waits at a service and can be put back into the queue it came from, oldest first.
+    pub(super) fn give_back(&mut self, service: usize) -> Vec<Waiting> {
+        let given = self.desks[service].take_if(|waiting| waiting.receipt.is_some());
+        for waiting in &given {
+            self.sessions.take(waiting.key());
+            self.leaves(waiting);
         }
+        given
     }
 
     /// A caller grants a call that waits more credit for its results. `false` if it may not.
@@ -245,18 +275,32 @@ impl Calls {
         calls.into_iter().filter_map(|(_, stage)| self.taken(stage)).collect()
     }
 
+    /// The same at every service.
+    pub(super) fn give_back_all(&mut self) -> Vec<Waiting> {
+        (0..self.desks.len()).flat_map(|service| self.give_back(service)).collect()
+    }
+
     /// Takes every call out.
     pub(super) fn take_all(&mut self) -> Vec<(CallKey, Taken)> {
-        let waiting: Vec<Waiting> = self.desks.iter_mut().flat_map(Admission::clear).collect();
+        (0..self.desks.len()).flat_map(|service| self.take_service(service)).collect()
+    }
+
+    /// Takes every call of a service out.
+    pub(super) fn take_service(&mut self, service: usize) -> Vec<(CallKey, Taken)> {
+        let waiting: Vec<Waiting> = self.desks[service].clear().collect();
         let mut taken = Vec::new();
         for waiting in waiting {
             self.leaves(&waiting);
             taken.push((waiting.key(), Taken::Waiting(waiting)));
         }
-        for (key, stage) in self.sessions.drain_calls() {
+        let of_it = |stage: &Stage| match stage {
+            Stage::Waiting { service: at, .. } => *at == service,
+            Stage::Running(running) => running.service == service,
+        };
+        for (key, stage) in self.sessions.extract(of_it) {
             // Those that waited were taken above.
             if let Stage::Running(running) = stage {
-                self.desks[running.service].finished(running.lane);
+                self.desks[service].finished(running.lane);
                 taken.push((key, Taken::Running(running)));
             }
         }
@@ -283,13 +327,15 @@ mod tests {
         calls: Calls,
         now: Instant,
         next: u64,
+        /// Of the next call.
+        receipt: Option<Receipt>,
     }
 
     impl Server {
         fn new(peers: u64) -> Self {
             let mut calls = Calls::new(16 * MIB);
             calls.serve(1, 100);
-            let mut server = Server { calls, now: Instant::now(), next: 0 };
+            let mut server = Server { calls, now: Instant::now(), next: 0, receipt: None };
             for peer in 0..peers {
                 let (identity, node) = (format!("p{peer}").into(), NodeId::generate());
                 let (peer, credentials) = (PeerId(peer), crate::transport::Credentials::default());
@@ -319,6 +365,7 @@ mod tests {
                 }),
                 deadline: self.now + Duration::from_secs(1),
                 watch: None,
+                receipt: self.receipt,
             };
             self.calls.arrive(0, call, self.now)
         }
@@ -340,16 +387,51 @@ mod tests {
 
     #[test]
     fn what_waits_no_longer_takes_no_room() {
-        let leave: [fn(&mut Calls); 3] = [
+        let leave: [fn(&mut Calls); 4] = [
             |calls| drop(calls.take_all()),
             |calls| while calls.next(0, Lane::Plain).is_some() {},
             |calls| drop(calls.peer_down(PeerId(0))),
+            |calls| drop(calls.give_back(0)),
         ];
         for (way, leave) in leave.into_iter().enumerate() {
             let mut server = Server::new(1);
+            server.receipt = Some(Receipt(1));
             assert_eq!(server.fill(0, MIB), 8);
             leave(&mut server.calls);
             assert_eq!(server.calls.bytes, 0, "way {way}");
         }
+    }
+
+    #[test]
+    fn what_can_be_put_back_is_given_oldest_first_and_the_rest_stays() {
+        let mut server = Server::new(2);
+        for (peer, receipt) in [(0, Some(1)), (1, Some(2)), (0, None), (1, None), (0, Some(3))] {
+            server.receipt = receipt.map(Receipt);
+            assert!(matches!(server.arrive(peer, 1), Arrival::Waits { .. }));
+        }
+        let given = server.calls.give_back(0);
+        let receipts: Vec<_> = given.iter().map(|call| call.receipt.unwrap().0).collect();
+        assert_eq!(receipts, [1, 2, 3]);
+        assert!(given.iter().all(|call| !server.calls.sessions.has(call.key())));
+        assert_eq!(server.calls.load(0), (1, 2));
+        let left: Vec<u64> = std::iter::from_fn(|| server.calls.next(0, Lane::Plain))
+            .map(|call| call.caller.peer.0)
+            .collect();
+        assert_eq!(left, [0, 1]);
+        assert!(server.calls.give_back_all().is_empty());
+    }
+
+    #[test]
+    fn a_receipt_leaves_with_its_call() {
+        let mut server = Server::new(1);
+        server.receipt = Some(Receipt(7));
+        assert!(matches!(server.arrive(0, 1), Arrival::Waits { .. }));
+        let mut taken = server.calls.take((PeerId(0), CallId(server.next))).unwrap();
+        assert_eq!(taken.reply_to().receipt, Some(Receipt(7)));
+        assert_eq!(taken.take_receipt(), None, "it is owed once");
+        assert!(matches!(server.arrive(0, 1), Arrival::Waits { .. }));
+        let all = server.calls.take_service(0);
+        assert_eq!(all.into_iter().filter_map(|(_, mut it)| it.take_receipt()).count(), 1);
+        assert!(!server.calls.sessions.has((PeerId(0), CallId(server.next))));
     }
 }

@@ -2,9 +2,11 @@
 
 use super::watch::Watch;
 use crate::service::Outcome;
+use crate::transport::Receipt;
 use crate::wire::{CallId, Failure, Frame, MAX_LIST, MAX_NAME_BYTES, Reason, StreamId};
 
-/// How a call's end is told.
+/// How a call's end is told. Whoever takes one out of a call owes its end to all that it names.
+#[must_use]
 #[derive(Debug, Default)]
 pub(crate) struct ReplyTo {
     /// Not to its caller.
@@ -13,6 +15,8 @@ pub(crate) struct ReplyTo {
     pub(crate) streams: bool,
     /// To whoever listens on this side.
     pub(crate) watch: Option<Box<Watch>>,
+    /// To the queue that keeps the call until then.
+    pub(crate) receipt: Option<Receipt>,
 }
 
 /// The frame for an outcome, of which the caller takes at most `limit` bytes.

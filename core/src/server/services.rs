@@ -71,7 +71,13 @@ impl Services {
 
     /// Whether a service of this name is served, or about to be.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.service(name).is_ok() || self.opening.contains_key(name)
+        self.live(name).is_some() || self.opening.contains_key(name)
+    }
+
+    /// The place of the service of this name, if its identity was not lost.
+    pub(super) fn live(&self, name: &str) -> Option<usize> {
+        let at = self.service(name).ok()?;
+        (self.served[at].announcement.state != ServerState::Gone).then_some(at)
     }
 
     pub(super) fn opening(&mut self, name: CompactString, opening: Opening) {
@@ -86,10 +92,10 @@ impl Services {
         self.served.push(served);
     }
 
-    /// The place of the service of this name. A node serves a handful: looking at each is cheaper
-    /// than hashing the name.
+    /// The place of the service of this name: the last one, if it was served again after its identity
+    /// was lost. A node serves a handful: looking at each is cheaper than hashing the name.
     pub(super) fn service(&self, name: &str) -> Result<usize, Failure> {
-        let found = self.served.iter().position(|served| served.scope.service == name);
+        let found = self.served.iter().rposition(|served| served.scope.service == name);
         found.ok_or_else(|| {
             let known = self.served.iter().map(|served| &*served.scope.service);
             unknown(Reason::UnknownService, "service", name, known)
@@ -108,7 +114,11 @@ impl Services {
         let at = self.service(&call.service)?;
         let served = &self.served[at];
         if served.announcement.state != ServerState::Ready {
-            let message = format!("server `{}` is about to stop", served.scope.server);
+            let server = &served.scope.server;
+            let message = match served.announcement.state {
+                ServerState::Gone => format!("server `{server}` has lost its identity"),
+                _ => format!("server `{server}` is about to stop"),
+            };
             return Err(Failure::new(Reason::Draining, message));
         }
         let Some(method) = served.methods.get(&call.method).copied() else {

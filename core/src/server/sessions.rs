@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::peer::PeerInfo;
 use crate::stream::CallKey;
 use crate::table::Table;
-use crate::transport::PeerId;
+use crate::transport::{PeerId, Receipt};
 use crate::wire::CallId;
 
 /// All sessions.
@@ -54,12 +54,15 @@ pub(crate) struct Running {
     pub(crate) abort: tokio::task::AbortHandle,
     /// Whoever listens, to be told how the call ends.
     pub(crate) watch: Option<Box<Watch>>,
+    /// Of the queue that it came from, if that keeps it.
+    pub(crate) receipt: Option<Receipt>,
 }
 
 impl Running {
-    /// How its caller is told that it has ended.
+    /// How its caller is told that it has ended, which is done once: this takes what is owed.
     pub(crate) fn reply_to(&mut self) -> ReplyTo {
-        ReplyTo { one_way: self.one_way, streams: self.streams, watch: self.watch.take() }
+        let (watch, receipt) = (self.watch.take(), self.receipt.take());
+        ReplyTo { one_way: self.one_way, streams: self.streams, watch, receipt }
     }
 
     /// Drops the handler at its next `.await`, and tells what it spawned.
@@ -144,15 +147,14 @@ impl Sessions {
         }
     }
 
-    /// Every call that is here.
-    pub(crate) fn drain_calls(&mut self) -> Vec<(CallKey, Stage)> {
-        let sessions = self.sessions.iter_mut();
-        sessions
-            .flat_map(|(peer, session)| {
-                let peer = *peer;
-                session.calls.drain().map(move |(id, stage)| ((peer, id), stage))
-            })
-            .collect()
+    /// Takes out the calls that are `wanted`.
+    pub(crate) fn extract(&mut self, wanted: impl Fn(&Stage) -> bool) -> Vec<(CallKey, Stage)> {
+        let mut taken = Vec::new();
+        for (peer, session) in &mut self.sessions {
+            let calls = session.calls.extract_if(|_, stage| wanted(stage));
+            taken.extend(calls.map(|(id, stage)| ((*peer, id), stage)));
+        }
+        taken
     }
 
     /// Whoever has a session, for lists.

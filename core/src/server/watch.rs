@@ -65,6 +65,11 @@ impl Watch {
         }
     }
 
+    /// The call goes to another server, which tells how it ends.
+    pub(crate) fn put_back(mut self) {
+        self.told = true;
+    }
+
     fn failed(&mut self, failure: &Failure) {
         self.tell(Ended::Failed(failure.reason), &failure.message, 0);
     }
@@ -102,5 +107,37 @@ impl Drop for Watch {
 impl std::fmt::Debug for Watch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Watch").field("since", &self.since).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics::with_local_recorder;
+    use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+
+    use super::*;
+    use crate::observe::ServedMeters;
+
+    #[test]
+    fn a_call_that_is_put_back_has_not_ended() {
+        let recorder = DebuggingRecorder::new();
+        let snapshotter = recorder.snapshotter();
+        with_local_recorder(&recorder, || {
+            let mut meters = ServedMeters::new(&"calc".into(), 1);
+            let mut watch =
+                || Watch::arrived(meters.method(0, "add").unwrap(), Instant::now(), false);
+            watch().put_back();
+            drop(watch());
+        });
+        let counted: u64 = snapshotter
+            .snapshot()
+            .into_vec()
+            .into_iter()
+            .map(|(_, _, _, value)| match value {
+                DebugValue::Counter(ended) => ended,
+                _ => 0,
+            })
+            .sum();
+        assert_eq!(counted, 1, "the one that was cancelled");
     }
 }

@@ -37,7 +37,7 @@ pub async fn line_09_a_second_server_shares_the_load_and_leaves_without_loss(wor
     let mut second = world.start(&Options::new("b"));
     until_servers(&node, 2).await;
     let shares = who(&contract, 100).await;
-    assert_eq!(shares, HashMap::from([("a".to_owned(), 50), ("b".to_owned(), 50)]));
+    assert!(shares.values().all(|calls| (40..=60).contains(calls)), "{shares:?}");
     let crowd = join_all((0..100).map(|_| contract.call::<String>("who", ()))).await;
     let of_a = crowd.iter().filter(|who| who.as_deref().is_ok_and(|who| who == "a")).count();
     assert!((40..=60).contains(&of_a), "{of_a} of 100");
@@ -97,8 +97,11 @@ pub async fn line_11_a_killed_server_leaves_no_call_hanging(world: &dyn World) {
         tokio::task::spawn_local(call)
     };
     let hanging: Vec<_> = (0..20).map(|_| hang()).collect();
-    for server in node.servers(SERVICE).await.unwrap() {
-        contract.at(server.peer).call::<()>("until_started", ("x", 10)).await.unwrap();
+    let servers = node.servers(SERVICE).await.unwrap();
+    let mut started = 0;
+    while started < 20 {
+        let counts = servers.iter().map(|it| contract.at(it.peer).call::<u32>("started", ("x",)));
+        started = join_all(counts).await.into_iter().map(Result::unwrap).sum();
     }
     first.kill();
     until_servers(&node, 1).await;

@@ -1,3 +1,5 @@
+mod queued;
+
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -20,7 +22,11 @@ type Outcome = oneshot::Receiver<Reply>;
 
 impl Table {
     fn new() -> Self {
-        let bounds = Bounds { calls: 8, bytes: 1000, shared_queue: false };
+        Table::on(false)
+    }
+
+    fn on(shared_queue: bool) -> Self {
+        let bounds = Bounds { calls: 8, bytes: 1000, shared_queue };
         Table { pending: Pending::new(bounds, false), now: Instant::now(), next: 0 }
     }
 

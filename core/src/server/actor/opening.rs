@@ -4,12 +4,13 @@ use std::rc::Rc;
 
 use compact_str::CompactString;
 
-use super::{Audience, Serve, ServerActor};
+use super::{Audience, Serve, ServerActor, Taken};
 use crate::context::Serving;
+use crate::event::Event;
 use crate::observe::ServedMeters;
 use crate::server::services::{Opening, Served, make, methods};
 use crate::transport::{Outbound, ServeError};
-use crate::wire::{Announcement, ServerState};
+use crate::wire::{Announcement, Failure, Reason, ServerState};
 
 impl ServerActor {
     /// Readies a service and asks the transport to make it reachable.
@@ -57,7 +58,12 @@ impl ServerActor {
 
     /// The transport has made a service reachable, or not.
     pub(super) fn serving(&mut self, name: &CompactString, result: Result<u64, ServeError>) {
-        let Some(opening) = self.services.take_opening(name) else { return };
+        let Some(opening) = self.services.take_opening(name) else {
+            if let (Err(error), Some(at)) = (result, self.services.live(name)) {
+                self.identity_lost(at, &error);
+            }
+            return;
+        };
         match result {
             Err(refusal) => {
                 let _ = opening.reply.send(Err(refusal));
@@ -88,9 +94,38 @@ impl ServerActor {
         self.services.push(served);
     }
 
+    /// Another server has the identity of one here, since this node was away for too long. Who called
+    /// it has been told that it was lost: nothing more is to run here.
+    fn identity_lost(&mut self, at: usize, error: &ServeError) {
+        let served = self.services.at_mut(at);
+        served.announcement.state = ServerState::Gone;
+        let (service, server) = (served.scope.service.clone(), served.scope.server.clone());
+        let reason = error.to_string();
+        tracing::error!(%service, %server, %reason, "a server has lost its identity, and serves no longer");
+        for (key, mut taken) in self.calls.take_service(at) {
+            // Whoever calls by a session that is still there hears of it once more.
+            if let Some(receipt) = taken.take_receipt() {
+                self.let_go(Some(receipt));
+            } else {
+                let reason = match &taken {
+                    Taken::Waiting(_) => Reason::Draining,
+                    Taken::Running(_) => Reason::Abandoned,
+                };
+                let failure = Failure::new(reason, "the server has lost its identity");
+                self.refuse(key, taken.reply_to(), failure);
+            }
+            if let Taken::Running(running) = taken {
+                running.stop();
+            }
+        }
+        self.node.tell(Event::IdentityLost { service, server, reason });
+    }
+
     pub(super) fn announce(&mut self, state: ServerState) {
         for served in self.services.iter_mut() {
-            if served.announcement.state != state {
+            // An identity that was lost is not this server's to speak for.
+            if served.announcement.state != state && served.announcement.state != ServerState::Gone
+            {
                 served.announcement.state = state;
                 if served.to == Audience::Peers {
                     continue;

@@ -10,7 +10,7 @@ use crate::server::{ClientStatus, NodeStatus, ServiceStatus};
 use crate::service::{Descriptor, Outcome};
 use crate::transport::PeerId;
 use crate::value;
-use crate::wire::{CallId, Failure, Reason};
+use crate::wire::{CallId, Failure, Reason, ServerState};
 
 impl ServerActor {
     pub(super) fn query(&mut self, peer: PeerId, id: CallId, subject: &str, params: Bytes) {
@@ -27,7 +27,10 @@ impl ServerActor {
     }
 
     fn status(&self) -> NodeStatus {
-        let services = self.services.iter().enumerate().map(|(at, served)| {
+        let services = self.services.iter().enumerate();
+        // Those that lost their identity are no servers any more.
+        let services = services.filter(|(_, it)| it.announcement.state != ServerState::Gone);
+        let services = services.map(|(at, served)| {
             let (running, waiting) = self.calls.load(at);
             ServiceStatus {
                 service: served.scope.service.to_string(),

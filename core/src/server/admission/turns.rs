@@ -97,6 +97,22 @@ impl<T> Turns<T> {
         self.take_out_of_turn(peer, VecDeque::pop_back)
     }
 
+    /// Takes out the calls that are `wanted`, with their numbers. Peers that have others left keep
+    /// their places in the round.
+    pub(super) fn take_if(&mut self, wanted: impl Fn(&T) -> bool) -> Vec<(u64, T)> {
+        let Turns { mut queues, round, .. } = std::mem::replace(self, Turns::new());
+        let mut taken = Vec::new();
+        for peer in round {
+            for (number, call) in queues.remove(&peer).into_iter().flatten() {
+                match wanted(&call) {
+                    true => taken.push((number, call)),
+                    false => self.push(peer, number, call),
+                }
+            }
+        }
+        taken
+    }
+
     /// Takes everything out.
     pub(super) fn clear(&mut self) -> impl Iterator<Item = T> + use<T> {
         let all = std::mem::replace(self, Turns::new());
@@ -190,6 +206,17 @@ mod tests {
         assert_eq!(turns.remove(B, 4), Some(4));
         assert_eq!((turns.len(), turns.held(A), turns.held(B)), (2, 2, 0));
         assert_eq!(rest(turns), [1, 3]);
+    }
+
+    #[test]
+    fn what_is_wanted_is_taken_out_and_peers_keep_their_turns() {
+        let mut turns = turns(&[A, A, B, B, C, A]);
+        assert_eq!(turns.next(), Some(1));
+        let taken: Vec<u64> =
+            turns.take_if(|call| [2, 3, 5].contains(call)).into_iter().map(|it| it.0).collect();
+        assert_eq!(taken, [3, 5, 2]);
+        assert_eq!((turns.len(), turns.most(), turns.held(C)), (2, 1, 0));
+        assert_eq!(rest(turns), [4, 6]);
     }
 
     #[test]

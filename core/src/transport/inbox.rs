@@ -1,4 +1,4 @@
-//! What has come in and core has not taken yet.
+//! What a transport has received and core has not taken yet.
 //!
 //! The inbox is bounded by asking first: whoever is about to read from a socket, or to accept
 //! another connection, waits for room. So a flood stays in the sockets of those who send it. What
@@ -6,11 +6,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::fmt;
 use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 
-use farcall_core::transport::{Inbound, PeerId};
-use farcall_core::wire::Frame;
+use super::{Inbound, PeerId, Receipt};
+use crate::wire::Frame;
 
 /// Bytes of frames beyond which nothing more is read.
 const BYTES: usize = 1024 * 1024;
@@ -19,8 +20,24 @@ const EVENTS: usize = 16 * 1024;
 /// How many events an empty inbox has room for.
 const EVENTS_KEPT: usize = 2048;
 
+/// A link's queue towards core, for transports to build their stream on: one thread, many who push, one who
+/// takes.
+///
+/// ```
+/// use farcall_core::transport::{Inbound, Inbox};
+///
+/// # farcall_core::block_on(async {
+/// let inbox = Inbox::default();
+/// inbox.room().await; // there is, so far
+/// inbox.push(Inbound::Rejected { reason: "it said nothing".to_owned() });
+/// inbox.close();
+/// let first = std::future::poll_fn(|cx| inbox.poll_next(cx)).await;
+/// assert!(matches!(first, Some(Inbound::Rejected { .. })));
+/// assert!(std::future::poll_fn(|cx| inbox.poll_next(cx)).await.is_none());
+/// # });
+/// ```
 #[derive(Default)]
-pub(crate) struct Inbox {
+pub struct Inbox {
     events: RefCell<VecDeque<Inbound>>,
     bytes: Cell<usize>,
     closed: Cell<bool>,
@@ -32,24 +49,26 @@ pub(crate) struct Inbox {
 
 impl Inbox {
     /// Adds anything but a frame.
-    pub(crate) fn push(&self, event: Inbound) {
+    pub fn push(&self, event: Inbound) {
         self.events.borrow_mut().push_back(event);
         self.wake_taker();
     }
 
-    pub(crate) fn push_frame(&self, from: PeerId, frame: Frame) {
+    /// Adds a frame, and the receipt of one that is to be settled.
+    pub fn push_frame(&self, from: PeerId, frame: Frame, receipt: Option<Receipt>) {
         self.bytes.set(self.bytes.get() + frame.weight());
-        self.events.borrow_mut().push_back(Inbound::Frame { from, frame, receipt: None });
+        self.events.borrow_mut().push_back(Inbound::Frame { from, frame, receipt });
         self.wake_taker();
     }
 
     /// Nothing follows but what is there.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         self.closed.set(true);
         self.wake_taker();
     }
 
-    pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Inbound>> {
+    /// Takes the next event; `None` after the last one of a closed inbox.
+    pub fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Inbound>> {
         let event = self.events.borrow_mut().pop_front();
         let Some(event) = event else {
             if self.closed.get() {
@@ -69,7 +88,8 @@ impl Inbox {
         Poll::Ready(Some(event))
     }
 
-    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready while more may be read.
+    pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.is_below(1) {
             return Poll::Ready(());
         }
@@ -80,7 +100,11 @@ impl Inbox {
         Poll::Pending
     }
 
-    pub(crate) async fn room(&self) {
+    /// Waits until more may be read.
+    ///
+    /// # Cancellation
+    /// It may be dropped at any time.
+    pub async fn room(&self) {
         poll_fn(|cx| self.poll_room(cx)).await;
     }
 
@@ -95,17 +119,27 @@ impl Inbox {
     }
 }
 
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (events, bytes) = (self.events.borrow().len(), self.bytes.get());
+        f.debug_struct("Inbox")
+            .field("events", &events)
+            .field("bytes", &bytes)
+            .finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use farcall_core::wire::CallId;
     use futures::task::noop_waker;
 
     use super::*;
+    use crate::wire::CallId;
 
     fn push(inbox: &Inbox, bytes: usize) {
         let value = Bytes::from(vec![0; bytes]);
-        inbox.push_frame(PeerId(1), Frame::Answer { id: CallId(1), value });
+        inbox.push_frame(PeerId(1), Frame::Answer { id: CallId(1), value }, None);
     }
 
     fn with_context<T>(run: impl FnOnce(&mut Context<'_>) -> T) -> T {

@@ -1,0 +1,365 @@
+//! The thread that keeps this node's leases, which no handler can block.
+//!
+//! It holds one connection for each service of the node. That is also where news of other members come in, so it
+//! shows for as long as this process lives: its subscription of `…:alive:<member>` ends with it, at once.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use compact_str::CompactString;
+use farcall_core::transport::Backoff;
+use redis::{PushInfo, PushKind, Value};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::{AbortHandle, LocalSet, spawn_local};
+use tokio::time::MissedTickBehavior;
+
+use crate::clock::Clock;
+use crate::connect::{Connection, Connector, Purpose};
+use crate::keys::{self, Keys};
+use crate::members::Gone;
+use crate::reply;
+use crate::scripts::{Arguments, Scripts};
+
+/// The thread, which ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Leases(UnboundedSender<Order>);
+
+/// One member's lease.
+#[derive(Clone, Debug)]
+pub(crate) struct Hold {
+    pub(crate) namespace: CompactString,
+    pub(crate) service: CompactString,
+    pub(crate) keys: Keys,
+    pub(crate) member: String,
+    pub(crate) news: UnboundedSender<News>,
+}
+
+#[derive(Debug)]
+enum Order {
+    Hold(Box<Hold>),
+    /// It is a member now, and perhaps a server.
+    Joined {
+        service: CompactString,
+        serves: bool,
+    },
+    Release(CompactString),
+}
+
+/// What the thread has to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// News of others come from now on, and this process shows that it lives.
+    Listening,
+    /// A member came, changed, or went.
+    Changed { member: String, gone: Gone },
+    /// The number of changes so far.
+    Version(u64),
+    /// Some news may have been missed.
+    Missed,
+    /// The lease is over, and others know.
+    Lost,
+}
+
+/// How long keys live after the last sign of any member.
+pub(crate) fn keep(lease: Duration) -> Duration {
+    (4 * lease).max(Duration::from_secs(60))
+}
+
+/// The longest time between two renewals, and so what a member's death goes unnoticed beyond its lease.
+const LONGEST_PERIOD: Duration = Duration::from_secs(1);
+
+/// How often the index of services is told of a server.
+const INDEX_PERIOD: Duration = Duration::from_secs(10);
+
+impl Leases {
+    pub(crate) fn start(
+        connector: Connector,
+        clock: Clock,
+        lease: Duration,
+    ) -> std::io::Result<Self> {
+        let (orders, inbox) = unbounded_channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        std::thread::Builder::new().name("farcall-lease".to_owned()).spawn(move || {
+            let keeper = Keeper { connector, clock, lease, scripts: Scripts::shared() };
+            LocalSet::new().block_on(&runtime, obey(keeper, inbox));
+        })?;
+        Ok(Leases(orders))
+    }
+
+    /// Begins to listen for a member, which [`News::Listening`] answers. It takes the place of the one before in its
+    /// service.
+    pub(crate) fn hold(&self, hold: Hold) {
+        // The thread ends with this handle, not before it.
+        let _ = self.0.send(Order::Hold(Box::new(hold)));
+    }
+
+    /// The member has joined: its lease is to be renewed.
+    pub(crate) fn joined(&self, service: &CompactString, serves: bool) {
+        let _ = self.0.send(Order::Joined { service: service.clone(), serves });
+    }
+
+    /// No more of this service.
+    pub(crate) fn release(&self, service: &CompactString) {
+        let _ = self.0.send(Order::Release(service.clone()));
+    }
+}
+
+#[derive(Clone)]
+struct Keeper {
+    connector: Connector,
+    clock: Clock,
+    lease: Duration,
+    scripts: &'static Scripts,
+}
+
+struct Held {
+    task: AbortHandle,
+    joined: UnboundedSender<bool>,
+}
+
+async fn obey(keeper: Keeper, mut orders: UnboundedReceiver<Order>) {
+    let mut held: HashMap<CompactString, Held> = HashMap::new();
+    while let Some(order) = orders.recv().await {
+        match order {
+            Order::Hold(hold) => {
+                let (joined, is_joined) = unbounded_channel();
+                let service = hold.service.clone();
+                let task = spawn_local(keep_one(keeper.clone(), *hold, is_joined)).abort_handle();
+                if let Some(before) = held.insert(service, Held { task, joined }) {
+                    before.task.abort();
+                }
+            }
+            Order::Joined { service, serves } => {
+                if let Some(held) = held.get(&service) {
+                    // Its task ends only by being aborted.
+                    let _ = held.joined.send(serves);
+                }
+            }
+            Order::Release(service) => {
+                if let Some(held) = held.remove(&service) {
+                    held.task.abort();
+                }
+            }
+        }
+    }
+}
+
+/// What is known of a lease from one connection to the next.
+#[derive(Debug, Default)]
+struct Known {
+    joined: bool,
+    serves: bool,
+    /// Since when every renewal came in time. A member whose own was late cannot tell whether others
+    /// are dead, or the broker was away for all of them.
+    sound_since: Option<Instant>,
+    renewed: Option<Instant>,
+    indexed: Option<Instant>,
+}
+
+async fn keep_one(keeper: Keeper, hold: Hold, mut joined: UnboundedReceiver<bool>) {
+    let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1)).at_once();
+    let mut known = Known::default();
+    loop {
+        tokio::time::sleep(backoff.next(Backoff::random())).await;
+        match keeper.connector.connect(&hold.keys.prefix, Purpose::Pushes).await {
+            Ok(connection) => {
+                if keeper.listen(connection, &hold, &mut known, &mut joined).await {
+                    backoff.reset();
+                }
+            }
+            // The node's own connection has the same trouble, and tells of it.
+            Err(error) => tracing::debug!(service = %hold.service, %error, "no lease is renewed"),
+        }
+    }
+}
+
+impl Keeper {
+    /// Renews and listens until the connection is lost; whether it was of any use.
+    async fn listen(
+        &self,
+        mut connection: Connection,
+        hold: &Hold,
+        known: &mut Known,
+        joined: &mut UnboundedReceiver<bool>,
+    ) -> bool {
+        let Some(mut pushes) = connection.pushes.take() else { return false };
+        for channel in [hold.keys.changes(), hold.keys.alive(&hold.member)] {
+            let mut command = redis::cmd("SSUBSCRIBE");
+            command.arg(channel);
+            if let Err(error) = reply::to(&mut connection.io, &command).await {
+                tracing::warn!(service = %hold.service, %error, "the broker lets nobody listen");
+                return false;
+            }
+        }
+        // The receiver is the node's: without it the order to end is on its way.
+        let _ = hold.news.send(News::Listening);
+        if known.joined {
+            let _ = hold.news.send(News::Missed);
+        }
+        let period = (self.lease / 10).min(LONGEST_PERIOD);
+        let mut ticks = tokio::time::interval(period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                push = pushes.next() => match push.map(|push| news(&push)) {
+                    None | Some(Pushed::End) => return true,
+                    Some(Pushed::News(news)) => drop(hold.news.send(news)),
+                    Some(Pushed::Other) => {}
+                },
+                serves = joined.recv() => {
+                    known.joined = true;
+                    known.serves = serves.unwrap_or(false);
+                    (known.sound_since, known.renewed) = (Some(Instant::now()), Some(Instant::now()));
+                    known.indexed = None;
+                    ticks.reset_immediately();
+                }
+                _ = ticks.tick(), if known.joined => {
+                    if let Err(error) = self.renew(&mut connection, hold, known).await {
+                        tracing::debug!(service = %hold.service, %error, "a lease was not renewed");
+                        return true;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn renew(
+        &self,
+        connection: &mut Connection,
+        hold: &Hold,
+        known: &mut Known,
+    ) -> redis::RedisResult<()> {
+        let mut arguments = Arguments::new(&hold.keys, &hold.member);
+        arguments.add(self.lease.as_millis()).add(keep(self.lease).as_millis());
+        let asked = Instant::now();
+        let reply = self.scripts.renew.run(&mut connection.io, &arguments).await?;
+        let Some(renewed) = Renewed::read(&reply) else { return Ok(()) };
+        self.clock.set(renewed.clock);
+        if !renewed.known {
+            known.joined = false;
+            let _ = hold.news.send(News::Lost);
+            return Ok(());
+        }
+        let _ = hold.news.send(News::Version(renewed.version));
+        let late = known.renewed.is_none_or(|at| at.elapsed() > self.lease / 2);
+        if late || asked.elapsed() > self.lease / 2 {
+            known.sound_since = Some(Instant::now());
+        }
+        known.renewed = Some(Instant::now());
+        let sound = known.sound_since.is_some_and(|since| since.elapsed() >= self.lease);
+        if sound && !renewed.over.is_empty() {
+            let mut arguments = Arguments::new(&hold.keys, &hold.member);
+            for member in &renewed.over {
+                arguments.add(member);
+            }
+            self.scripts.bury.run(&mut connection.io, &arguments).await?;
+        }
+        if known.serves && known.indexed.is_none_or(|at| at.elapsed() >= INDEX_PERIOD) {
+            self.index(connection, hold, renewed.clock).await?;
+            known.indexed = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Tells the namespace's index that the service has a server. In a cluster it may lie elsewhere.
+    async fn index(
+        &self,
+        connection: &mut Connection,
+        hold: &Hold,
+        clock: u64,
+    ) -> redis::RedisResult<()> {
+        let index = keys::services(&hold.namespace);
+        let keep = keep(self.lease).as_millis();
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("ZADD").arg(&index).arg(u128::from(clock) + keep).arg(&*hold.service);
+        pipeline.cmd("ZREMRANGEBYSCORE").arg(&index).arg("-inf").arg(clock);
+        pipeline.cmd("PEXPIRE").arg(&index).arg(keep);
+        if self.connector.is_cluster() {
+            let Ok(mut there) = self.connector.connect(&index, Purpose::Commands).await else {
+                return Ok(());
+            };
+            return pipeline.query_async(&mut there.io).await;
+        }
+        pipeline.query_async(&mut connection.io).await
+    }
+}
+
+/// The reply of a renewal.
+#[derive(Debug, PartialEq, Eq)]
+struct Renewed {
+    known: bool,
+    clock: u64,
+    version: u64,
+    /// Members whose lease is over.
+    over: Vec<String>,
+}
+
+impl Renewed {
+    fn read(reply: &Value) -> Option<Self> {
+        let items = reply::array(reply)?;
+        let number = |at: usize| items.get(at).and_then(reply::number);
+        let over = items.iter().skip(3).filter_map(reply::text).map(str::to_owned).collect();
+        let (known, clock) = (number(0)? == 1, number(1)?);
+        Some(Renewed { known, clock, version: number(2).unwrap_or(0), over })
+    }
+}
+
+enum Pushed {
+    News(News),
+    Other,
+    End,
+}
+
+fn news(push: &PushInfo) -> Pushed {
+    match push.kind {
+        PushKind::Disconnection | PushKind::SUnsubscribe => Pushed::End,
+        PushKind::SMessage => match push.data.get(1).and_then(reply::text).and_then(change) {
+            Some(news) => Pushed::News(news),
+            None => Pushed::Other,
+        },
+        _ => Pushed::Other,
+    }
+}
+
+/// `joined`, `changed`, `left` or `lost`, and a member.
+fn change(message: &str) -> Option<News> {
+    let (how, member) = message.split_once(' ')?;
+    let gone = if how == "left" { Gone::Left } else { Gone::Lost };
+    Some(News::Changed { member: member.to_owned(), gone })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn news_are_read() {
+        let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+        let push = |message: &str| PushInfo {
+            kind: PushKind::SMessage,
+            data: vec![text("channel"), text(message)],
+        };
+        let read = |message: &str| match news(&push(message)) {
+            Pushed::News(news) => Some(news),
+            _ => None,
+        };
+        let changed = |gone| Some(News::Changed { member: "m-1".to_owned(), gone });
+        assert_eq!(read("left m-1"), changed(Gone::Left));
+        assert_eq!(read("lost m-1"), changed(Gone::Lost));
+        assert_eq!(read("garbage"), None);
+    }
+
+    #[test]
+    fn a_renewal_is_read() {
+        let reply = Value::Array(vec![
+            Value::Int(1),
+            Value::Int(170),
+            Value::Int(3),
+            Value::BulkString(b"m-2".to_vec()),
+        ]);
+        let over = vec!["m-2".to_owned()];
+        let renewed = Renewed { known: true, clock: 170, version: 3, over };
+        assert_eq!(Renewed::read(&reply), Some(renewed));
+        assert_eq!(Renewed::read(&Value::Nil), None);
+    }
+}

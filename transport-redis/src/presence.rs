@@ -1,0 +1,153 @@
+//! Follows who comes, changes and goes.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use farcall_core::transport::Inbound;
+use redis::Value;
+use tokio::sync::{Notify, watch};
+
+use crate::branch::Branch;
+use crate::keys::Member;
+use crate::members::{Gone, Listed};
+use crate::reply;
+
+/// What is to be looked at.
+#[derive(Debug)]
+pub(crate) struct Presence {
+    wanted: RefCell<Wanted>,
+    news: Notify,
+    /// Whether there was a look at all of it since it was asked for.
+    looked: watch::Sender<bool>,
+}
+
+#[derive(Debug, Default)]
+struct Wanted {
+    all: bool,
+    members: Vec<(Member, Gone)>,
+    /// How many changes the last look at all knew of, and have been told since.
+    version: Option<u64>,
+    /// The last renewal knew of more.
+    behind: bool,
+}
+
+/// With so many changes at a time, everything is looked at.
+const MANY: usize = 64;
+
+impl Default for Presence {
+    fn default() -> Self {
+        let looked = watch::Sender::new(false);
+        Presence { wanted: RefCell::default(), news: Notify::new(), looked }
+    }
+}
+
+impl Presence {
+    /// A member has changed.
+    pub(crate) fn changed(&self, member: Member, gone: Gone) {
+        let mut wanted = self.wanted.borrow_mut();
+        wanted.version = wanted.version.map(|version| version + 1);
+        wanted.members.retain(|(other, _)| *other != member);
+        wanted.members.push((member, gone));
+        wanted.all |= wanted.members.len() > MANY;
+        self.news.notify_one();
+    }
+
+    /// There were so many changes. News of some may be on their way, so it counts when they are missing twice.
+    pub(crate) fn version(&self, version: u64) {
+        let mut wanted = self.wanted.borrow_mut();
+        let behind = wanted.version.is_some_and(|known| known < version);
+        if std::mem::replace(&mut wanted.behind, behind) && behind {
+            wanted.all = true;
+            self.news.notify_one();
+        }
+    }
+
+    /// Some changes may have been missed.
+    pub(crate) fn look_again(&self) {
+        self.wanted.borrow_mut().all = true;
+        self.looked.send_replace(false);
+        self.news.notify_one();
+    }
+
+    /// What was seen means nothing any more.
+    pub(crate) fn forget_look(&self) {
+        self.looked.send_replace(false);
+    }
+
+    pub(crate) async fn has_looked(&self) {
+        let mut looked = self.looked.subscribe();
+        // The sender is a field of this.
+        let _ = looked.wait_for(|looked| *looked).await;
+    }
+}
+
+/// Looks whenever there is news, for as long as the link is there.
+pub(crate) async fn follow(branch: Rc<Branch>) {
+    loop {
+        branch.presence.news.notified().await;
+        branch.connected().await;
+        let wanted = std::mem::take(&mut *branch.presence.wanted.borrow_mut());
+        if wanted.all {
+            branch.presence.wanted.borrow_mut().version = wanted.version;
+            if look(&branch, None, Gone::Lost).await {
+                tell_depth(&branch).await;
+                branch.tell_watching();
+                branch.presence.looked.send_replace(true);
+            } else {
+                branch.presence.wanted.borrow_mut().all = true;
+                branch.presence.news.notify_one();
+                // There is a new membership to come, or the broker refuses: not at once again.
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+            continue;
+        }
+        branch.presence.wanted.borrow_mut().version = wanted.version;
+        for gone in [Gone::Left, Gone::Lost] {
+            let members = wanted.members.iter().filter(|(_, how)| *how == gone);
+            let members: Vec<Member> = members.map(|(member, _)| member.clone()).collect();
+            if !members.is_empty() {
+                look(&branch, Some(&members), gone).await;
+            }
+        }
+    }
+}
+
+/// Looks at some members, or at all. `false` if that was not possible.
+pub(crate) async fn look(branch: &Rc<Branch>, asked: Option<&[Member]>, gone: Gone) -> bool {
+    let mut arguments = branch.arguments();
+    for member in asked.unwrap_or_default() {
+        arguments.add(member);
+    }
+    let Some(reply) = branch.ask(&branch.hub.scripts.who, &arguments).await else { return false };
+    let Some(items) = reply::into_array(reply) else { return false };
+    if asked.is_none() {
+        let version = items.get(1).and_then(reply::number);
+        branch.presence.wanted.borrow_mut().version = version;
+    }
+    let list = items.into_iter().skip(2).filter_map(listed).collect();
+    branch.listed(list, asked, gone);
+    true
+}
+
+fn listed(value: Value) -> Option<Listed> {
+    let mut items = reply::into_array(value)?.into_iter();
+    let member = Member::named(reply::text(&items.next()?)?);
+    let server = reply::into_bytes(items.next()?)?;
+    let client = reply::into_bytes(items.next()?)?;
+    let is_over = items.next().as_ref().and_then(reply::number) == Some(1);
+    Some(Listed { member, server, client, is_over })
+}
+
+/// Tells core how full the queue is.
+pub(crate) async fn tell_depth(branch: &Rc<Branch>) {
+    let reply = branch.ask(&branch.hub.scripts.depth, &branch.arguments()).await;
+    let Some(items) = reply.and_then(reply::into_array) else { return };
+    let waiting = items.first().and_then(reply::number).unwrap_or(0);
+    let server = |value: &Value| {
+        let items = reply::array(value)?;
+        Some((reply::text(items.first()?)?.into(), reply::number(items.get(1)?)?))
+    };
+    let pending = items.iter().skip(1).filter_map(server).collect();
+    let service = branch.service.clone();
+    branch.hub.inbox.push(Inbound::Queue { service, waiting, pending });
+}

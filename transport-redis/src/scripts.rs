@@ -1,0 +1,152 @@
+//! The scripts, each of which is one step that is done whole or not at all.
+//!
+//! Scripts and not `FUNCTION LOAD`: functions are global to a server, so two versions of farcall that share a broker would
+//! overwrite each other's.
+
+use std::sync::LazyLock;
+
+use redis::Value;
+use redis::aio::MultiplexedConnection;
+use sha1_smol::Sha1;
+
+use crate::keys::Keys;
+use crate::reply;
+
+/// A script and its name in the server's cache.
+#[derive(Debug)]
+pub(crate) struct Script {
+    text: String,
+    sha: String,
+}
+
+/// What a script may do when the broker has no memory left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Memory {
+    /// Run all the same: it frees memory in the end, or keeps what is there alive.
+    Anyhow,
+    /// Nothing: the server refuses it before it begins.
+    Needed,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(crate) struct Scripts {
+    pub(crate) attach: Script,
+    pub(crate) audit: Script,
+    pub(crate) bury: Script,
+    pub(crate) depth: Script,
+    pub(crate) exchange: Script,
+    /// The same, which the server refuses when it has no memory left.
+    pub(crate) exchange_with_memory: Script,
+    pub(crate) expel: Script,
+    pub(crate) join: Script,
+    pub(crate) leave: Script,
+    pub(crate) renew: Script,
+    pub(crate) state: Script,
+    pub(crate) who: Script,
+}
+
+impl Scripts {
+    /// They are the same for everybody.
+    pub(crate) fn shared() -> &'static Scripts {
+        static SCRIPTS: LazyLock<Scripts> = LazyLock::new(Scripts::new);
+        &SCRIPTS
+    }
+
+    fn new() -> Self {
+        let script = |text| Script::new(Memory::Anyhow, text);
+        Scripts {
+            attach: script(include_str!("scripts/attach.lua")),
+            audit: script(include_str!("scripts/audit.lua")),
+            bury: script(include_str!("scripts/bury.lua")),
+            depth: script(include_str!("scripts/depth.lua")),
+            exchange: script(include_str!("scripts/exchange.lua")),
+            exchange_with_memory: Script::new(Memory::Needed, include_str!("scripts/exchange.lua")),
+            expel: script(include_str!("scripts/expel.lua")),
+            join: script(include_str!("scripts/join.lua")),
+            leave: script(include_str!("scripts/leave.lua")),
+            renew: script(include_str!("scripts/renew.lua")),
+            state: script(include_str!("scripts/state.lua")),
+            who: script(include_str!("scripts/who.lua")),
+        }
+    }
+}
+
+impl Script {
+    fn new(memory: Memory, text: &str) -> Self {
+        let flags = match memory {
+            Memory::Anyhow => "#!lua flags=allow-oom\n",
+            Memory::Needed => "#!lua\n",
+        };
+        let text = [flags, include_str!("scripts/common.lua"), text].concat();
+        let sha = Sha1::from(&text).digest().to_string();
+        Script { text, sha }
+    }
+
+    /// Runs it. A server that does not have it (it was restarted, or its cache flushed) is given it.
+    pub(crate) async fn run(
+        &self,
+        io: &mut MultiplexedConnection,
+        arguments: &Arguments,
+    ) -> redis::RedisResult<Value> {
+        let known = reply::to(io, &arguments.command("EVALSHA", &self.sha)).await;
+        match known {
+            Err(error)
+                if error.kind() == redis::ErrorKind::Server(redis::ServerErrorKind::NoScript) =>
+            {
+                reply::to(io, &arguments.command("EVAL", &self.text)).await
+            }
+            reply => reply,
+        }
+    }
+}
+
+/// What a script is given: its one key, then values.
+#[derive(Clone, Debug)]
+pub(crate) struct Arguments {
+    key: String,
+    values: Vec<bytes::Bytes>,
+}
+
+impl Arguments {
+    /// What every script is given.
+    pub(crate) fn new(keys: &Keys, member: &str) -> Self {
+        let mut arguments = Arguments { key: keys.prefix.to_string(), values: Vec::new() };
+        arguments.add(&keys.channels).add(member);
+        arguments
+    }
+
+    /// One more, as text.
+    pub(crate) fn add(&mut self, value: impl ToString) -> &mut Self {
+        self.bytes(value.to_string().into())
+    }
+
+    /// One more, as bytes.
+    pub(crate) fn bytes(&mut self, value: bytes::Bytes) -> &mut Self {
+        self.values.push(value);
+        self
+    }
+
+    fn command(&self, name: &str, script: &str) -> redis::Cmd {
+        let size = self.values.iter().map(bytes::Bytes::len).sum::<usize>() + script.len() + 64;
+        let mut command = redis::Cmd::with_capacity(self.values.len() + 4, size);
+        command.arg(name).arg(script).arg(1).arg(&self.key);
+        for value in &self.values {
+            command.arg(&value[..]);
+        }
+        command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_that_needs_memory_is_another_one() {
+        let scripts = Scripts::new();
+        assert_ne!(scripts.exchange.sha, scripts.exchange_with_memory.sha);
+        assert!(scripts.exchange.text.starts_with("#!lua flags=allow-oom\n"));
+        assert_eq!(scripts.exchange.sha.len(), 40);
+    }
+}

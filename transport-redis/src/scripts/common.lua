@@ -1,0 +1,150 @@
+-- What every script begins with.
+--
+-- KEYS[1]  the prefix of all keys of one service, with its hash tag
+-- ARGV[1]  the prefix of its channels (they are not divided by database, so it names the database)
+-- ARGV[2]  the member that asks: one node's part in this service, `<node>-<number>`
+local T, C, me = KEYS[1], ARGV[1], ARGV[2]
+local G = 'farcall'
+local QUEUES = { T .. 'q', T .. 'n' }
+local LEASES, STATE, LAST = T .. 'leases', T .. 'state', T .. 'last'
+local SERVERS, CLIENTS, IDS = T .. 'servers', T .. 'clients', T .. 'ids'
+local ROOMS, LOADS, UNREAD = T .. 'rooms', T .. 'loads', T .. 'unread'
+
+local function clock()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+local function inbox(member)
+  return T .. 'in:' .. member
+end
+
+-- The last entry that the group has given out, or nil without a group.
+local function delivered(queue)
+  local groups = redis.pcall('XINFO', 'GROUPS', queue)
+  if groups.err then return nil end
+  for _, group in ipairs(groups) do
+    local of = {}
+    for i = 1, #group, 2 do of[group[i]] = group[i + 1] end
+    if of['name'] == G then return of['last-delivered-id'] end
+  end
+  return nil
+end
+
+local function parts(id)
+  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
+  return tonumber(ms), tonumber(seq)
+end
+
+local function is_after(a, b)
+  local a_ms, a_seq = parts(a)
+  local b_ms, b_seq = parts(b)
+  return a_ms > b_ms or (a_ms == b_ms and a_seq > b_seq)
+end
+
+-- The fields of an entry, or nil if there is none.
+local function entry(queue, id)
+  local found = redis.call('XRANGE', queue, id, id)
+  if #found == 0 then return nil end
+  local of, fields = {}, found[1][2]
+  for i = 1, #fields, 2 do of[fields[i]] = fields[i + 1] end
+  return of
+end
+
+-- Who has taken an entry and not settled it: a consumer, or nil.
+local function taker(queue, id)
+  local found = redis.pcall('XPENDING', queue, G, id, id, 1)
+  if found.err or #found == 0 then return nil end
+  return found[1][2]
+end
+
+-- The member that stands behind a consumer, `<server id>:<epoch>`.
+local function member_of(consumer)
+  local id, epoch = string.match(consumer, '^(.*):(%d+)$')
+  local held = id and redis.call('HGET', IDS, id)
+  if not held then return nil end
+  local of, member = string.match(held, '^(%d+) (.+)$')
+  return of == epoch and member or nil
+end
+
+-- Puts something into the inbox of a member, if there is such a member.
+local function tell(member, field, value)
+  if not redis.call('ZSCORE', LEASES, member) then return false end
+  redis.call('XADD', inbox(member), '*', field, value)
+  redis.call('HINCRBY', UNREAD, member, #value)
+  return true
+end
+
+-- Adds up what the servers that take calls have room for.
+local function count_room()
+  local room, reserve, servers, smallest = 0, 0, 0, 0
+  local rooms = redis.call('HGETALL', ROOMS)
+  for i = 2, #rooms, 2 do
+    local ready, concurrency, backlog = string.match(rooms[i], '^(%d) (%d+) (%d+)')
+    if ready == '1' then
+      concurrency = tonumber(concurrency)
+      room = room + concurrency + tonumber(backlog)
+      reserve = reserve + math.max(1, math.floor(concurrency / 8))
+      servers = servers + 1
+      if smallest == 0 or concurrency < smallest then smallest = concurrency end
+    end
+  end
+  redis.call('HSET', STATE, 'room', room, 'reserve', reserve, 'servers', servers, 'smallest', smallest)
+end
+
+local function changed(member, how)
+  redis.call('HINCRBY', STATE, 'version', 1)
+  redis.call('SPUBLISH', C .. 'changes', how .. ' ' .. member)
+end
+
+local function settled(queue, calls)
+  -- Lua writes minus nothing as `-0`, which is no number to Redis.
+  if calls == 0 then return end
+  local left = redis.call('HINCRBY', STATE, queue, -calls)
+  if left < 0 then redis.call('HSET', STATE, queue, 0) end
+end
+
+-- Ends a member's part for good. What it has taken and not settled is lost: its callers are told.
+local function bury(member, how)
+  local room = redis.call('HGET', ROOMS, member)
+  if room then
+    local consumer = string.match(room, '^%d %d+ %d+ (.+)$')
+    for _, queue in ipairs(QUEUES) do
+      while true do
+        local pending = redis.pcall('XPENDING', queue, G, '-', '+', 100, consumer)
+        if pending.err or #pending == 0 then break end
+        for _, it in ipairs(pending) do
+          local of = entry(queue, it[1])
+          if of and of['a'] then
+            tell(of['a'], 'lost', it[1] .. ' ' .. member)
+            settled(queue, tonumber(of['n']) or 0)
+          end
+          redis.call('XACK', queue, G, it[1])
+          redis.call('XDEL', queue, it[1])
+        end
+      end
+      redis.pcall('XGROUP', 'DELCONSUMER', queue, G, consumer)
+    end
+    local id = string.match(consumer, '^(.*):%d+$')
+    local held = redis.call('HGET', IDS, id)
+    -- Without the epoch the identity is free; its number lives on in the clock.
+    if held and string.match(held, '^%d+ (.+)$') == member then redis.call('HDEL', IDS, id) end
+    redis.call('HDEL', ROOMS, member)
+    redis.call('HDEL', SERVERS, member)
+    redis.call('HDEL', LOADS, member)
+    count_room()
+  end
+  redis.call('HDEL', CLIENTS, member)
+  redis.call('HDEL', LAST, member)
+  redis.call('HDEL', UNREAD, member)
+  redis.call('DEL', inbox(member))
+  if redis.call('ZREM', LEASES, member) == 1 then changed(member, how) end
+end
+
+-- Another start of the broker may have brought back a part of what was, or none: nobody can say
+-- which calls were taken since. So nothing of it is believed.
+local function ensure(run)
+  if redis.call('HGET', STATE, 'run') == run then return end
+  redis.call('DEL', LEASES, STATE, LAST, SERVERS, CLIENTS, IDS, ROOMS, LOADS, UNREAD, QUEUES[1], QUEUES[2])
+  redis.call('HSET', STATE, 'run', run)
+end

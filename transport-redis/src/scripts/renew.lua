@@ -1,0 +1,19 @@
+-- Renews a lease, and looks who has not.
+-- ARGV[3]  the lease in ms            ARGV[4]  how long keys outlive their last use, in ms
+-- Gives { known, clock, version, members whose lease is over … }.
+local at = clock()
+local expiry = redis.call('ZSCORE', LEASES, me)
+if not expiry then return { 0, at } end
+-- Who looked meanwhile may have left it out.
+if tonumber(expiry) <= at then changed(me, 'changed') end
+redis.call('ZADD', LEASES, at + tonumber(ARGV[3]), me)
+for _, key in ipairs({
+  LEASES, STATE, LAST, SERVERS, CLIENTS, IDS, ROOMS, LOADS, UNREAD, QUEUES[1], QUEUES[2], inbox(me),
+}) do
+  redis.call('PEXPIRE', key, ARGV[4])
+end
+local reply = { 1, at, tonumber(redis.call('HGET', STATE, 'version') or 0) }
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', at, 'LIMIT', 0, 100)) do
+  table.insert(reply, member)
+end
+return reply
