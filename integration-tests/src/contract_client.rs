@@ -5,6 +5,7 @@
 //!   `done`.
 //! - `drink COUNT SIZE`: keeps so many calls under way, each of which gives it so many bytes. Says `first` at the first
 //!   answer.
+//! - `clog COUNT SIZE`: the same, and blocks its thread for good at the first answer.
 
 use std::cell::Cell;
 use std::future::ready;
@@ -24,7 +25,8 @@ async fn main() -> farcall::Result<()> {
     let number = |at: usize| words[at].parse::<usize>().expect("a number");
     match &*words[0] {
         "calls" => calls(&contract, number(1)).await,
-        "drink" => drink(&contract, number(1), number(2)).await,
+        "drink" => drink(&contract, number(1), number(2), false).await,
+        "clog" => drink(&contract, number(1), number(2), true).await,
         other => panic!("what is `{other}`?"),
     }
     node.close().await;
@@ -46,12 +48,15 @@ async fn calls(contract: &Client, count: usize) {
     println!("done");
 }
 
-async fn drink(contract: &Client, count: usize, size: usize) {
+async fn drink(contract: &Client, count: usize, size: usize, clogs: bool) {
     let has_drunk = Cell::new(false);
     let one = async |_| loop {
         let drunk = contract.call::<Bytes>("large", (size,)).await;
         if drunk.is_ok() && !has_drunk.replace(true) {
             println!("first");
+            while clogs {
+                std::thread::park();
+            }
         }
     };
     join_all((0..count).map(one)).await;

@@ -60,6 +60,12 @@ impl RedisWorld {
         Process::new(child.expect("the server's program starts"))
     }
 
+    /// Starts a server whose lines are read by [`Process::line`].
+    #[must_use = "it is killed when it is dropped"]
+    pub fn spawn_heard(&self, options: &Options) -> Process {
+        self.spawn_client(self.server, options, &[])
+    }
+
     /// Starts another program in this world, such as the `contract-client`, with words for it. What it says is
     /// read by [`Process::line`].
     #[must_use = "it is killed when it is dropped"]

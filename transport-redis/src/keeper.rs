@@ -111,7 +111,9 @@ async fn stay(
         // sent after that waits for the next, and is in no doubt.
         let lost = async {
             match &mut pushes {
-                Some(pushes) => while pushes.next().await.is_some_and(|it| it.kind != Disconnection) {},
+                Some(pushes) => {
+                    while pushes.next().await.is_some_and(|it| it.kind != Disconnection) {}
+                }
                 None => std::future::pending().await,
             }
         };

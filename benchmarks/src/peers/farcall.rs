@@ -67,10 +67,11 @@ pub(crate) static FARCALL_UNIX: Farcall = Farcall {
     transport: unix,
 };
 
-/// The transport for a fleet, over the broker's socket.
+/// The transport for a fleet.
 pub(crate) static FARCALL_REDIS: Farcall = Farcall {
     name: "farcall-redis",
-    about: "farcall over Redis: the same program as over Unix sockets.",
+    about: "farcall over Redis, by its Unix socket: a typed service and client, defaults throughout, \
+            every call with its deadline.",
     via: Some(Via::RedisUnix),
     transport: redis,
 };
@@ -78,7 +79,7 @@ pub(crate) static FARCALL_REDIS: Farcall = Farcall {
 /// The same over TCP.
 pub(crate) static FARCALL_REDIS_TCP: Farcall = Farcall {
     name: "farcall-redis-tcp",
-    about: "The same, with the broker over TCP on the loopback interface.",
+    about: "The same over TCP on the loopback interface.",
     via: Some(Via::RedisTcp),
     transport: redis,
 };
@@ -145,7 +146,8 @@ fn unix(socket: &str) -> anyhow::Result<Box<dyn Transport>> {
     Ok(Box::new(Unix::new(config)))
 }
 
-/// The broker that the contest has started.
+/// The broker that the other peers use too.
 fn redis(url: &str) -> anyhow::Result<Box<dyn Transport>> {
-    Ok(Box::new(Redis::new(RedisConfig { url: url.to_owned(), ..RedisConfig::default() })))
+    let config = RedisConfig { url: url.to_owned(), ..RedisConfig::default() };
+    Ok(Box::new(Redis::new(config)))
 }

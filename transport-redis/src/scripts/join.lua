@@ -8,7 +8,6 @@
 ensure(ARGV[3])
 local at = clock()
 local lease = tonumber(ARGV[4])
-keep = tonumber(ARGV[5])
 local epoch = ''
 if ARGV[7] ~= '' then
   local id, time = ARGV[7], redis.call('TIME')
@@ -40,16 +39,16 @@ if ARGV[7] ~= '' then
   redis.call('HSET', IDS, id, epoch .. ' ' .. me)
   redis.call('HSET', SERVERS, me, epoch .. ' ' .. ARGV[8])
   redis.call('HSET', ROOMS, me, '1 ' .. ARGV[9] .. ' ' .. ARGV[10] .. ' ' .. consumer)
-  redis.call('HSET', LOADS, me, 0)
   count_room()
 end
 if ARGV[6] ~= '' then redis.call('HSET', CLIENTS, me, ARGV[6]) end
 redis.call('ZADD', LEASES, at + lease, me)
--- All keys are there from here on, so that none comes into being later, without an end.
-redis.call('HSETNX', LAST, me, '')
-redis.call('HSETNX', UNREAD, me, 0)
-for _, key in ipairs({ LEASES, STATE, LAST, SERVERS, CLIENTS, IDS, ROOMS, LOADS, UNREAD, QUEUES[1], QUEUES[2] }) do
-  redis.call('PEXPIRE', key, keep)
+if redis.call('HSETNX', STATE, 'last:' .. me, '0 ') == 1 then
+  redis.call('HSET', STATE, 'unread:' .. me, 0)
+  -- The way to make a stream that is empty: what is put into it later has its time to live.
+  redis.call('XGROUP', 'CREATE', inbox(me), G, '$', 'MKSTREAM')
+  redis.call('XGROUP', 'DESTROY', inbox(me), G)
 end
+keep(ARGV[5])
 changed(me, 'joined')
 return { 'ok', at, epoch }
