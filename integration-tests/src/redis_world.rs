@@ -16,6 +16,7 @@ pub struct RedisWorld {
     broker: RedisServer,
     server: &'static str,
     lease: Duration,
+    variables: Vec<(&'static str, &'static str)>,
 }
 
 /// As short as it may be on a busy machine: tests wait for it when they kill a server.
@@ -31,13 +32,20 @@ impl RedisWorld {
     /// The same, with a broker that was started in some other way.
     #[must_use]
     pub fn with(broker: RedisServer, server: &'static str) -> Self {
-        RedisWorld { broker, server, lease: LEASE }
+        RedisWorld { broker, server, lease: LEASE, variables: Vec::new() }
     }
 
     /// The same, with another lease than 2 s.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
+        self
+    }
+
+    /// The same, with one more setting of all its processes.
+    #[must_use]
+    pub fn variable(mut self, name: &'static str, value: &'static str) -> Self {
+        self.variables.push((name, value));
         self
     }
 
@@ -82,6 +90,7 @@ impl RedisWorld {
             .env("FARCALL_REDIS__URL", self.broker.url())
             .env("FARCALL_REDIS__LEASE", format!("{}ms", self.lease.as_millis()))
             .envs(options.variables())
+            .envs(self.variables.iter().copied())
             .stdin(Stdio::piped());
         command
     }

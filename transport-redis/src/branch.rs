@@ -388,6 +388,10 @@ impl Branch {
 
     /// A batch was exchanged.
     pub(crate) fn exchanged(self: &Rc<Self>, mut batch: Batch, reply: exchange::Reply) {
+        if self.state.borrow().told.is_some() {
+            // The trouble is over, which whoever lists servers is to see.
+            self.presence.look_again();
+        }
         let mut full = Vec::new();
         let mut gone = Vec::new();
         let mut kept = Vec::with_capacity(batch.messages.len());
@@ -629,8 +633,7 @@ impl Branch {
 
     /// Calls of an entry lie in another.
     pub(crate) fn entry_moved(&self, queue: Queue, from: EntryId, to: EntryId, places: &[usize]) {
-        let moved =
-            self.state.borrow_mut().entries.moved(queue, from, to, places, Instant::now());
+        let moved = self.state.borrow_mut().entries.moved(queue, from, to, places, Instant::now());
         // The server that put them back may have been the last.
         self.without_servers();
         for (call, how) in moved {

@@ -13,7 +13,7 @@ use crate::branch::Branch;
 use crate::connect::{Connection, Purpose};
 use crate::fault::{Fault, classify};
 use crate::keys::{Keys, Member};
-use crate::lease::{Hold, News, keep as keep_for};
+use crate::lease::{Hold, News, Role, keep as keep_for};
 use crate::message::record;
 use crate::reply;
 use crate::requests;
@@ -135,7 +135,7 @@ async fn join(
 ) -> Result<(), String> {
     let hub = &branch.hub;
     requests::prepare(branch).await.map_err(|error| error.message)?;
-    let (arguments, serves) = {
+    let (arguments, role) = {
         let mut state = branch.state.borrow_mut();
         state.must_join = false;
         let mut arguments = branch.arguments_of(member);
@@ -153,7 +153,7 @@ async fn join(
                 arguments.add(it.concurrency).add(it.backlog);
             }
         }
-        (arguments, state.serving.is_some())
+        (arguments, Role { serves: state.serving.is_some(), calls: state.watches })
     };
     let reply = hub.scripts.join.run(&mut connection.io, &arguments).await;
     let reply = match reply {
@@ -173,7 +173,7 @@ async fn join(
     }
     let epoch = reply.get(2).and_then(reply::number).unwrap_or(0);
     let first = !std::mem::replace(&mut branch.state.borrow_mut().joined, true);
-    hub.leases.joined(&branch.service, serves);
+    hub.leases.joined(&branch.service, role);
     if first {
         branch.begin_tasks();
     }
@@ -192,7 +192,7 @@ async fn join(
     if begins {
         requests::begin(branch);
     }
-    if serves && !is_told {
+    if role.serves && !is_told {
         branch.serving(Ok(epoch));
     }
     branch.presence.look_again();

@@ -15,6 +15,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::clock::Clock;
 use crate::connect::{Connection, Connector, Purpose};
+use crate::fault::{Fault, classify};
 use crate::keys::{self, Keys};
 use crate::members::Gone;
 use crate::reply;
@@ -37,12 +38,21 @@ pub(crate) struct Hold {
 #[derive(Debug)]
 enum Order {
     Hold(Box<Hold>),
-    /// It is a member now, and perhaps a server.
+    /// It is a member now.
     Joined {
         service: CompactString,
-        serves: bool,
+        role: Role,
     },
     Release(CompactString),
+}
+
+/// What a member has said of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Role {
+    /// It is a server.
+    pub(crate) serves: bool,
+    /// It is a client.
+    pub(crate) calls: bool,
 }
 
 /// What the thread has to tell.
@@ -94,8 +104,8 @@ impl Leases {
     }
 
     /// The member has joined: its lease is to be renewed.
-    pub(crate) fn joined(&self, service: &CompactString, serves: bool) {
-        let _ = self.0.send(Order::Joined { service: service.clone(), serves });
+    pub(crate) fn joined(&self, service: &CompactString, role: Role) {
+        let _ = self.0.send(Order::Joined { service: service.clone(), role });
     }
 
     /// No more of this service.
@@ -114,7 +124,7 @@ struct Keeper {
 
 struct Held {
     task: AbortHandle,
-    joined: UnboundedSender<bool>,
+    joined: UnboundedSender<Role>,
 }
 
 async fn obey(keeper: Keeper, mut orders: UnboundedReceiver<Order>) {
@@ -129,10 +139,10 @@ async fn obey(keeper: Keeper, mut orders: UnboundedReceiver<Order>) {
                     before.task.abort();
                 }
             }
-            Order::Joined { service, serves } => {
+            Order::Joined { service, role } => {
                 if let Some(held) = held.get(&service) {
                     // Its task ends only by being aborted.
-                    let _ = held.joined.send(serves);
+                    let _ = held.joined.send(role);
                 }
             }
             Order::Release(service) => {
@@ -148,7 +158,7 @@ async fn obey(keeper: Keeper, mut orders: UnboundedReceiver<Order>) {
 #[derive(Debug, Default)]
 struct Known {
     joined: bool,
-    serves: bool,
+    role: Role,
     /// Since when every renewal came in time. A member whose own was late cannot tell whether others
     /// are dead, or the broker was away for all of them.
     sound_since: Option<Instant>,
@@ -156,7 +166,7 @@ struct Known {
     indexed: Option<Instant>,
 }
 
-async fn keep_one(keeper: Keeper, hold: Hold, mut joined: UnboundedReceiver<bool>) {
+async fn keep_one(keeper: Keeper, hold: Hold, mut joined: UnboundedReceiver<Role>) {
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1)).at_once();
     let mut known = Known::default();
     loop {
@@ -174,13 +184,13 @@ async fn keep_one(keeper: Keeper, hold: Hold, mut joined: UnboundedReceiver<bool
 }
 
 impl Keeper {
-    /// Renews and listens until the connection is lost; whether it was of any use.
+    /// Renews and listens until the connection is lost; whether it was of any use, so that the next may come at once.
     async fn listen(
         &self,
         mut connection: Connection,
         hold: &Hold,
         known: &mut Known,
-        joined: &mut UnboundedReceiver<bool>,
+        joined: &mut UnboundedReceiver<Role>,
     ) -> bool {
         let Some(mut pushes) = connection.pushes.take() else { return false };
         for channel in [hold.keys.changes(), hold.keys.alive(&hold.member)] {
@@ -197,18 +207,19 @@ impl Keeper {
             let _ = hold.news.send(News::Missed);
         }
         let period = (self.lease / 10).min(LONGEST_PERIOD);
+        let began = Instant::now();
         let mut ticks = tokio::time::interval(period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 push = pushes.next() => match push.map(|push| news(&push)) {
-                    None | Some(Pushed::End) => return true,
+                    None | Some(Pushed::End) => return began.elapsed() >= period,
                     Some(Pushed::News(news)) => drop(hold.news.send(news)),
                     Some(Pushed::Other) => {}
                 },
-                serves = joined.recv() => {
+                role = joined.recv() => {
                     known.joined = true;
-                    known.serves = serves.unwrap_or(false);
+                    known.role = role.unwrap_or_default();
                     (known.sound_since, known.renewed) = (Some(Instant::now()), Some(Instant::now()));
                     known.indexed = None;
                     ticks.reset_immediately();
@@ -216,7 +227,10 @@ impl Keeper {
                 _ = ticks.tick(), if known.joined => {
                     if let Err(error) = self.renew(&mut connection, hold, known).await {
                         tracing::debug!(service = %hold.service, %error, "a lease was not renewed");
-                        return true;
+                        // What the broker refuses it refuses on another connection too, until somebody mends it.
+                        if classify(&error) == Fault::Reconnect {
+                            return began.elapsed() >= period;
+                        }
                     }
                 }
             }
@@ -231,6 +245,7 @@ impl Keeper {
     ) -> redis::RedisResult<()> {
         let mut arguments = Arguments::new(&hold.keys, &hold.member);
         arguments.add(self.lease.as_millis()).add(keep(self.lease).as_millis());
+        arguments.add(u8::from(known.role.serves)).add(u8::from(known.role.calls));
         let asked = Instant::now();
         let reply = self.scripts.renew.run(&mut connection.io, &arguments).await?;
         let Some(renewed) = Renewed::read(&reply) else { return Ok(()) };
@@ -254,9 +269,9 @@ impl Keeper {
             }
             self.scripts.bury.run(&mut connection.io, &arguments).await?;
         }
-        if known.serves && known.indexed.is_none_or(|at| at.elapsed() >= INDEX_PERIOD) {
-            self.index(connection, hold, renewed.clock).await?;
+        if known.role.serves && known.indexed.is_none_or(|at| at.elapsed() >= INDEX_PERIOD) {
             known.indexed = Some(Instant::now());
+            self.index(connection, hold, renewed.clock).await?;
         }
         Ok(())
     }

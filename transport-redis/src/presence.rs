@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use farcall_core::transport::Inbound;
 use redis::Value;
@@ -33,6 +34,10 @@ struct Wanted {
 
 /// With so many changes at a time, everything is looked at.
 const MANY: usize = 64;
+
+/// Between two looks that come to nothing.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 impl Default for Presence {
     fn default() -> Self {
@@ -83,6 +88,7 @@ impl Presence {
 
 /// Looks whenever there is news, for as long as the link is there.
 pub(crate) async fn follow(branch: Rc<Branch>) {
+    let mut pause = SHORTEST_PAUSE;
     loop {
         branch.presence.news.notified().await;
         branch.connected().await;
@@ -90,6 +96,7 @@ pub(crate) async fn follow(branch: Rc<Branch>) {
         if wanted.all {
             branch.presence.wanted.borrow_mut().version = wanted.version;
             if look(&branch, None, Gone::Lost).await {
+                pause = SHORTEST_PAUSE;
                 tell_depth(&branch).await;
                 branch.tell_watching();
                 branch.presence.looked.send_replace(true);
@@ -97,7 +104,8 @@ pub(crate) async fn follow(branch: Rc<Branch>) {
                 branch.presence.wanted.borrow_mut().all = true;
                 branch.presence.news.notify_one();
                 // There is a new membership to come, or the broker refuses: not at once again.
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                tokio::time::sleep(pause).await;
+                pause = (2 * pause).min(LONGEST_PAUSE);
             }
             continue;
         }
