@@ -1,5 +1,6 @@
 //! Worlds with real processes, for the contract and for scenarios of their own.
 
+mod fleet;
 mod memory;
 mod process;
 mod redis_cluster;
@@ -10,6 +11,7 @@ mod scenario;
 mod unix_world;
 mod waiting;
 
+pub use fleet::Fleet;
 pub use memory::Memory;
 pub use process::{Process, end_with_parent};
 pub use redis_cluster::RedisCluster;
