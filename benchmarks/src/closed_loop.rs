@@ -9,6 +9,7 @@ use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::task::JoinSet;
 
 use crate::load::Load;
+use crate::paced;
 
 /// A client whose clones make calls at the same time over one connection.
 pub(crate) trait Client: Clone + 'static {
@@ -34,13 +35,16 @@ pub(crate) fn runtime() -> std::io::Result<LocalRuntime> {
     Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
 }
 
-/// Keeps the asked number of calls in flight until the meter stops. Runs on [`runtime`], or
-/// wherever local tasks may be spawned.
+/// Keeps the asked number of calls in flight until the meter stops, or the asked rate. Runs on
+/// [`runtime`], or wherever local tasks may be spawned.
 ///
 /// # Errors
 ///
 /// When a call fails or its answer is not the payload.
 pub(crate) async fn drive(client: impl Client, load: &Load) -> anyhow::Result<()> {
+    if let Some(per_second) = load.per_second {
+        return paced::drive(client, load, per_second).await;
+    }
     let payload: Rc<[u8]> = load.payload().into();
     let mut callers = JoinSet::new();
     for position in 0..load.shape.in_flight {

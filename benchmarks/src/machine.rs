@@ -6,9 +6,6 @@ use std::thread;
 use anyhow::Context;
 use jiff::Timestamp;
 
-/// Packages whose versions decide the figures.
-const PACKAGES: &[&str] = &["tokio", "tarpc", "bincode", "serde_cbor", "tonic", "h2", "prost"];
-
 const LOCK_FILE: &str = include_str!("../Cargo.lock");
 
 /// Where and when a run began.
@@ -24,15 +21,17 @@ pub(crate) struct Machine {
     pub(crate) load_before: String,
     /// The day, in UTC.
     pub(crate) date: String,
+    /// Names and versions of programs that are no part of this one.
+    pub(crate) programs: Vec<String>,
 }
 
 impl Machine {
-    /// Looks at this machine.
+    /// Looks at this machine, on which these programs were found.
     ///
     /// # Errors
     ///
     /// When it has no `/proc` to read.
-    pub(crate) fn read() -> anyhow::Result<Self> {
+    pub(crate) fn read(programs: Vec<String>) -> anyhow::Result<Self> {
         let load = read("/proc/loadavg")?;
         Ok(Machine {
             cores: thread::available_parallelism().context("cannot count the cores")?.get(),
@@ -40,6 +39,7 @@ impl Machine {
             kernel: read("/proc/sys/kernel/osrelease")?.trim().to_owned(),
             load_before: load.split(' ').next().unwrap_or_default().to_owned(),
             date: Timestamp::now().strftime("%Y-%m-%d").to_string(),
+            programs,
         })
     }
 }
@@ -47,12 +47,12 @@ impl Machine {
 /// The compiler that built this program.
 pub(crate) const COMPILER: &str = env!("COMPILER_VERSION");
 
-/// Names and versions of the libraries this program was built with that matter to the figures.
-pub(crate) fn versions() -> Vec<(&'static str, &'static str)> {
-    PACKAGES
-        .iter()
-        .flat_map(|package| versions_in(LOCK_FILE, package).map(move |version| (*package, version)))
-        .collect()
+/// Names and versions of these libraries, as this program was built with them.
+pub(crate) fn versions(packages: &[&'static str]) -> Vec<String> {
+    let versions = packages.iter().flat_map(|package| {
+        versions_in(LOCK_FILE, package).map(move |version| format!("{package} {version}"))
+    });
+    versions.collect()
 }
 
 fn read(path: &str) -> anyhow::Result<String> {
@@ -76,12 +76,12 @@ fn versions_in(lock_file: &'static str, package: &str) -> impl Iterator<Item = &
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contest;
 
     #[test]
     fn every_package_that_matters_is_locked() {
-        let versions = versions();
-        for package in PACKAGES {
-            assert!(versions.iter().any(|(name, _)| name == package), "{package}");
+        for package in contest::ALL.iter().flat_map(|contest| contest.packages) {
+            assert_eq!(versions(&[package]).len(), 1, "{package}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a client process counts while it calls: calls, latencies, and the processor time of both
+//! What a client process counts while it calls: calls, latencies, and the processor time of all
 //! sides.
 
 use std::sync::Mutex;
@@ -10,6 +10,7 @@ use anyhow::ensure;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+use crate::broker::Counters;
 use crate::processor;
 
 /// How long the first call may take before a load is given up.
@@ -44,8 +45,33 @@ pub(crate) struct Measurement {
     pub(crate) p99_ns: u64,
     /// Processor time of the client process within the window.
     pub(crate) client_processor_seconds: f64,
-    /// Processor time of the server process within the window.
+    /// Processor time of the server processes within the window.
     pub(crate) server_processor_seconds: f64,
+    /// Processor time of the broker within the window, if there is one.
+    pub(crate) broker_processor_seconds: Option<f64>,
+    /// Commands that the broker executed within the window, if it counts them.
+    pub(crate) broker_commands: Option<u64>,
+}
+
+/// The processes whose processor time is measured beside the client's own.
+#[derive(Debug, Clone)]
+pub(crate) struct Others {
+    /// The servers.
+    pub(crate) servers: Vec<u32>,
+    /// The broker, if there is one.
+    pub(crate) broker: Option<u32>,
+    /// Where the broker is reached, or the server.
+    pub(crate) at: String,
+}
+
+impl Others {
+    fn server_time(&self) -> anyhow::Result<Duration> {
+        self.servers.iter().map(|&server| processor::time_of(server)).sum()
+    }
+
+    fn broker_time(&self) -> anyhow::Result<Option<Duration>> {
+        self.broker.map(processor::time_of).transpose()
+    }
 }
 
 impl Meter {
@@ -89,16 +115,18 @@ impl Meter {
     ///
     /// # Errors
     ///
-    /// When no call is answered in time, or when the processor time of either process cannot be
-    /// read. The callers are stopped then too.
-    pub(crate) fn watch(&self, window: Duration, server: u32) -> anyhow::Result<Measurement> {
-        let measured = self.measure(window, server);
+    /// When no call is answered in time, or when the processor time of a process or what the broker
+    /// counts cannot be read. The callers are stopped then too.
+    pub(crate) fn watch(&self, window: Duration, others: &Others) -> anyhow::Result<Measurement> {
+        let measured = self.measure(window, others);
         self.running.store(false, Ordering::Relaxed);
         measured
     }
 
-    fn measure(&self, window: Duration, server: u32) -> anyhow::Result<Measurement> {
+    fn measure(&self, window: Duration, others: &Others) -> anyhow::Result<Measurement> {
         let client = process::id();
+        let mut counters =
+            others.broker.and_then(|_| Counters::open(&others.at).transpose()).transpose()?;
         let started = Instant::now();
         while self.calls.load(Ordering::Relaxed) == 0 {
             ensure!(started.elapsed() < FIRST_CALL, "no call was answered within {FIRST_CALL:?}");
@@ -106,7 +134,9 @@ impl Meter {
         }
         thread::sleep(warm_up(window));
 
-        let server_before = processor::time_of(server)?;
+        let commands_before = counters.as_mut().map(Counters::commands).transpose()?;
+        let broker_before = others.broker_time()?;
+        let server_before = others.server_time()?;
         let client_before = processor::time_of(client)?;
         let calls_before = self.calls.load(Ordering::Relaxed);
         let opened = Instant::now();
@@ -116,7 +146,9 @@ impl Meter {
         let wall = opened.elapsed();
         let calls = self.calls.load(Ordering::Relaxed) - calls_before;
         let client_time = processor::time_of(client)?.saturating_sub(client_before);
-        let server_time = processor::time_of(server)?.saturating_sub(server_before);
+        let server_time = others.server_time()?.saturating_sub(server_before);
+        let broker_time = others.broker_time()?;
+        let commands = counters.as_mut().map(Counters::commands).transpose()?;
 
         ensure!(calls > 0, "no call was answered within the window of {window:?}");
         let latencies = self.latencies.lock().expect("recording does not panic");
@@ -127,8 +159,16 @@ impl Meter {
             p99_ns: latencies.value_at_quantile(0.99),
             client_processor_seconds: client_time.as_secs_f64(),
             server_processor_seconds: server_time.as_secs_f64(),
+            broker_processor_seconds: since(broker_before, broker_time, Duration::saturating_sub)
+                .map(|time| time.as_secs_f64()),
+            broker_commands: since(commands_before, commands, u64::saturating_sub),
         })
     }
+}
+
+/// The difference of two readings, if there is such a reading.
+fn since<T>(before: Option<T>, after: Option<T>, difference: fn(T, T) -> T) -> Option<T> {
+    Some(difference(after?, before?))
 }
 
 /// A quarter of the window, within bounds: long enough for buffers to reach their size.
@@ -157,8 +197,12 @@ mod tests {
                     meter.count(1);
                 }
             });
-            meter.watch(Duration::from_millis(20), process::id()).unwrap()
+            let own = process::id();
+            let others = Others { servers: vec![own, own], broker: None, at: String::new() };
+            meter.watch(Duration::from_millis(20), &others).unwrap()
         });
+        assert!(measurement.server_processor_seconds > measurement.client_processor_seconds);
+        assert_eq!(measurement.broker_processor_seconds, None);
         assert!(measurement.calls > 0);
         assert!(measurement.wall_seconds >= 0.02);
         assert!((4_900..5_100).contains(&measurement.p50_ns), "{measurement:?}");

@@ -1,37 +1,49 @@
 //! What is measured, in a file for each.
 //!
-//! To add a peer, write its file and name it twice here: as a module and in [`ALL`]. A peer whose
-//! clients make calls at the same time from tasks of one thread implements [`Multiplexed`] and is a
-//! [`Peer`] by that; any other implements [`Peer`] itself. One that has streams implements
-//! [`Streaming`] too, and says so.
+//! To add a peer, write its file and name it twice here: as a module and among [`UNIX`] or [`REDIS`]. A
+//! peer whose clients make calls at the same time from tasks of one thread implements
+//! [`Multiplexed`] and is a [`Peer`] by that; any other implements [`Peer`] itself. One that has
+//! streams implements [`Streaming`] too, and says so.
 
 use std::fmt;
 use std::future::pending;
-use std::path::Path;
 
 use anyhow::ensure;
 
+use crate::broker::Via;
 use crate::closed_loop::{Client, drive, runtime};
 use crate::lifeline::Ready;
 use crate::load::Load;
 use crate::shape::Work;
 
-mod farcall_unix;
+mod farcall;
+mod nats;
+mod python;
 mod raw_blocking;
 mod raw_mux;
 mod raw_tokio;
+mod redis_bare;
 mod tarpc;
 mod tonic;
 
-/// Every peer, in the order of the tables and of the turns in a round.
-pub(crate) const ALL: &[&dyn Peer] = &[
-    &farcall_unix::FarcallUnix,
+/// Those that talk over a Unix socket, in the order of the tables and of the turns in a round.
+pub(crate) const UNIX: &[&dyn Peer] = &[
+    &farcall::FARCALL_UNIX,
     &raw_blocking::RawBlocking,
     &raw_tokio::RawTokio,
     &raw_mux::RawMux,
     &tarpc::TarpcBincode,
     &tarpc::TarpcCbor,
     &tonic::Tonic,
+];
+
+/// Those that talk through a broker, in the same order.
+pub(crate) const REDIS: &[&dyn Peer] = &[
+    &redis_bare::RedisBare,
+    &redis_bare::RedisBareTcp,
+    &nats::Nats,
+    &python::PYTHON,
+    &python::PYTHON_ASYNCIO,
 ];
 
 /// The most calls that may be in flight: peers with limits of their own set them so that this many
@@ -43,7 +55,8 @@ pub(crate) const MOST_STREAMS: usize = 256;
 
 /// One way of calling another process: its server, which echoes payloads, and its client.
 ///
-/// Each method runs in a process of its own and may use its thread as it likes.
+/// Each method runs in a process of its own and may use its thread as it likes. `at` is where they
+/// meet: the path of a Unix socket, or the URL of a [broker](Peer::via).
 pub(crate) trait Peer: Sync {
     /// Its name, on the command line and in the tables.
     fn name(&self) -> &'static str;
@@ -51,13 +64,29 @@ pub(crate) trait Peer: Sync {
     /// What it does, in a sentence for the results.
     fn about(&self) -> &'static str;
 
-    /// Echoes at `socket`, to any number of connections. Announces that it is ready as soon as a
-    /// connection would be accepted. Need not return: the process is ended from outside.
+    /// The broker through which they meet, if there is one.
+    fn via(&self) -> Option<Via> {
+        None
+    }
+
+    /// Whether it is written in Python.
+    fn in_python(&self) -> bool {
+        false
+    }
+
+    /// Whether its servers share calls with each other, and count what they have
+    /// [served](crate::lifeline::served).
+    fn shares(&self) -> bool {
+        self.via().is_some()
+    }
+
+    /// Echoes to any number of connections. Announces that it is ready as soon as a connection
+    /// would be accepted, or a call delivered. Need not return: the process is ended from outside.
     ///
     /// # Errors
     ///
     /// When it cannot listen. A connection that fails must not end it.
-    fn serve(&self, socket: &Path, ready: Ready) -> anyhow::Result<()>;
+    fn serve(&self, at: &str, ready: Ready) -> anyhow::Result<()>;
 
     /// Opens one connection and keeps the asked number of calls in flight on it until the load's
     /// meter stops, reporting them there. Returns when no call is in flight.
@@ -65,7 +94,7 @@ pub(crate) trait Peer: Sync {
     /// # Errors
     ///
     /// When a call fails or is not answered with its payload.
-    fn load(&self, socket: &Path, load: &Load) -> anyhow::Result<()>;
+    fn load(&self, at: &str, load: &Load) -> anyhow::Result<()>;
 
     /// Opens `connections` connections, makes one call on each so that it is complete, announces
     /// that it is ready, and keeps them open and idle. Never returns without an error.
@@ -73,7 +102,7 @@ pub(crate) trait Peer: Sync {
     /// # Errors
     ///
     /// When a connection or its call fails.
-    fn hold(&self, socket: &Path, connections: usize, ready: Ready) -> anyhow::Result<()>;
+    fn hold(&self, at: &str, connections: usize, ready: Ready) -> anyhow::Result<()>;
 
     /// Its streams, if it has any.
     fn streaming(&self) -> Option<&dyn Streaming> {
@@ -88,12 +117,12 @@ pub(crate) trait Streaming: Sync {
     /// How it streams, in a sentence for the results.
     fn about(&self) -> &'static str;
 
-    /// Serves streams of this kind at `socket`; else as [`Peer::serve`].
+    /// Serves streams of this kind; else as [`Peer::serve`].
     ///
     /// # Errors
     ///
     /// When it cannot listen. A connection that fails must not end it.
-    fn serve(&self, work: Work, socket: &Path, ready: Ready) -> anyhow::Result<()>;
+    fn serve(&self, work: Work, at: &str, ready: Ready) -> anyhow::Result<()>;
 
     /// Opens one connection and keeps the asked number of streams open on it until the load's meter
     /// stops, reporting items there: the client's own when they are sent, all others when they
@@ -102,7 +131,7 @@ pub(crate) trait Streaming: Sync {
     /// # Errors
     ///
     /// When a stream fails, or when what arrives is not what was sent.
-    fn load(&self, socket: &Path, load: &Load) -> anyhow::Result<()>;
+    fn load(&self, at: &str, load: &Load) -> anyhow::Result<()>;
 }
 
 /// A peer that multiplexes: many tasks call at the same time over one connection.
@@ -118,21 +147,24 @@ pub(crate) trait Multiplexed: Sync {
     /// See [`Peer::about`].
     const ABOUT: &'static str;
 
+    /// See [`Peer::via`].
+    const VIA: Option<Via> = None;
+
     /// See [`Peer::streaming`].
     fn streaming(&self) -> Option<&dyn Streaming> {
         None
     }
 
     /// See [`Peer::serve`].
-    async fn serve(&self, socket: &Path, ready: Ready) -> anyhow::Result<()>;
+    async fn serve(&self, at: &str, ready: Ready) -> anyhow::Result<()>;
 
     /// Opens a connection. What must go on beside the calls is spawned; the connection stays open
     /// while a clone of the client lives.
     ///
     /// # Errors
     ///
-    /// When nobody listens at `socket`.
-    async fn connect(&self, socket: &Path) -> anyhow::Result<Self::Client>;
+    /// When nobody listens there.
+    async fn connect(&self, at: &str) -> anyhow::Result<Self::Client>;
 }
 
 impl<P: Multiplexed> Peer for P {
@@ -144,26 +176,30 @@ impl<P: Multiplexed> Peer for P {
         P::ABOUT
     }
 
+    fn via(&self) -> Option<Via> {
+        P::VIA
+    }
+
     fn streaming(&self) -> Option<&dyn Streaming> {
         Multiplexed::streaming(self)
     }
 
-    fn serve(&self, socket: &Path, ready: Ready) -> anyhow::Result<()> {
-        runtime()?.block_on(Multiplexed::serve(self, socket, ready))
+    fn serve(&self, at: &str, ready: Ready) -> anyhow::Result<()> {
+        runtime()?.block_on(Multiplexed::serve(self, at, ready))
     }
 
-    fn load(&self, socket: &Path, load: &Load) -> anyhow::Result<()> {
+    fn load(&self, at: &str, load: &Load) -> anyhow::Result<()> {
         runtime()?.block_on(async {
-            let client = self.connect(socket).await?;
+            let client = self.connect(at).await?;
             drive(client, load).await
         })
     }
 
-    fn hold(&self, socket: &Path, connections: usize, ready: Ready) -> anyhow::Result<()> {
+    fn hold(&self, at: &str, connections: usize, ready: Ready) -> anyhow::Result<()> {
         runtime()?.block_on(async {
             let mut clients = Vec::with_capacity(connections);
             for _ in 0..connections {
-                let mut client = self.connect(socket).await?;
+                let mut client = self.connect(at).await?;
                 let reply = client.call(b"hello").await?;
                 ensure!(
                     reply.as_ref() == b"hello",
@@ -177,9 +213,14 @@ impl<P: Multiplexed> Peer for P {
     }
 }
 
+/// Every peer.
+pub(crate) fn all() -> impl Iterator<Item = &'static dyn Peer> {
+    UNIX.iter().chain(REDIS).copied()
+}
+
 /// The peer of this name.
 pub(crate) fn find(name: &str) -> Option<&'static dyn Peer> {
-    ALL.iter().copied().find(|peer| peer.name() == name)
+    all().find(|peer| peer.name() == name)
 }
 
 impl fmt::Debug for dyn Peer {
@@ -194,9 +235,9 @@ mod tests {
 
     #[test]
     fn every_peer_is_found_by_its_name_alone() {
-        for peer in ALL {
+        for peer in all() {
             assert_eq!(find(peer.name()).unwrap().name(), peer.name());
-            assert_eq!(ALL.iter().filter(|other| other.name() == peer.name()).count(), 1);
+            assert_eq!(all().filter(|other| other.name() == peer.name()).count(), 1);
         }
     }
 }

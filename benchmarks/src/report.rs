@@ -1,37 +1,29 @@
-//! `RESULTS.md`: a head that says what was measured where, the goals, a table for each shape of calls
-//! and of streams, and notes.
+//! A contest's section of `RESULTS.md`: a head that says what was measured where, the goals, and a table
+//! for each shape of calls and of streams.
 
 use std::fmt::{self, Display, Formatter};
 
-use crate::goals::{self, Bound};
+use self::numbers::{Decimals, Whole};
+use crate::goals::{self, Bound, Outcome};
 use crate::machine::{self, Machine};
 use crate::memory::IDLE_CONNECTIONS;
-use crate::peers::{ALL, Peer};
+use crate::peers::Peer;
 use crate::results::{Figure, Results, Spread};
 use crate::rounds::Plan;
 use crate::shape::{Shape, Work};
 
-/// The peers that every other is compared with.
-const REFERENCES: &[&str] = &["raw-mux", "tarpc-bincode", "tonic"];
+mod divisions;
+mod numbers;
 
-/// The same for streams, which tarpc has not.
-const STREAM_REFERENCES: &[&str] = &["raw-mux", "tonic"];
-
-/// The results of a run as Markdown. The notes, written by hand, come last and as they are.
-pub(crate) fn markdown(
-    plan: &Plan,
-    machine: &Machine,
-    results: &Results,
-    notes: Option<&str>,
-) -> String {
-    Report { plan, machine, results, notes }.to_string()
+/// The results of a run as Markdown.
+pub(crate) fn markdown(plan: &Plan, machine: &Machine, results: &Results) -> String {
+    Report { plan, machine, results }.to_string()
 }
 
 struct Report<'a> {
     plan: &'a Plan,
     machine: &'a Machine,
     results: &'a Results,
-    notes: Option<&'a str>,
 }
 
 impl Display for Report<'_> {
@@ -41,24 +33,17 @@ impl Display for Report<'_> {
         for shape in self.plan.shapes(Work::Calls) {
             self.table(f, shape)?;
         }
+        self.divisions(f)?;
         self.idle_memory(f)?;
         self.streams(f)?;
-        self.failures(f)?;
-        match self.notes {
-            Some(notes) => write!(f, "\n{notes}"),
-            None => Ok(()),
-        }
+        self.failures(f)
     }
 }
 
 impl Report<'_> {
     fn head(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Report { plan, machine, .. } = self;
-        writeln!(f, "# Results\n")?;
-        writeln!(
-            f,
-            "Written by `farcall-benchmarks`; what is added by hand belongs in `NOTES.md`.\n"
-        )?;
+        writeln!(f, "## {}\n", plan.contest.title)?;
         if cfg!(debug_assertions) {
             writeln!(f, "**This was a debug build: its figures mean nothing.**\n")?;
         }
@@ -68,9 +53,10 @@ impl Report<'_> {
         writeln!(f, "| Kernel | {} |", machine.kernel)?;
         writeln!(f, "| Load average before the run | {} |", machine.load_before)?;
         writeln!(f, "| Compiler | {} |", machine::COMPILER)?;
-        let versions: Vec<_> =
-            machine::versions().iter().map(|(name, version)| format!("{name} {version}")).collect();
-        writeln!(f, "| Libraries | {} |", versions.join(", "))?;
+        writeln!(f, "| Libraries | {} |", machine::versions(plan.contest.packages).join(", "))?;
+        if !machine.programs.is_empty() {
+            writeln!(f, "| Programs | {} |", machine.programs.join(", "))?;
+        }
         writeln!(
             f,
             "| Rounds | {} of {} s per measurement, after a warm-up |",
@@ -78,19 +64,7 @@ impl Report<'_> {
             plan.seconds.as_secs_f64()
         )?;
         writeln!(f, "\nTo rerun, in `benchmarks/`:\n\n```sh\n{}\n```\n", self.command())?;
-        f.write_str(
-            "Client and server are separate processes, started anew for every measurement, that \
-             talk over a Unix socket; the server echoes the payload. One client holds one \
-             connection and keeps the given number of calls in flight. In each round, for each \
-             shape, the peers take turns. Figures are medians over the rounds; ratios are medians \
-             of the ratios within a round. Compare figures of one run only: the same machine \
-             differs by twice between hours.\n\n\
-             All asynchronous peers run on tokio's runtime of one thread (`current_thread`), \
-             client and server alike, with the system's allocator. Processor time is what the \
-             scheduler accounts to all threads of a process within the measured window, kernel \
-             time included. Latency is timed on every call when one is in flight, on one in 16 \
-             when many are; for the two peers that send batches it is the time of a whole batch.\n\n",
-        )?;
+        writeln!(f, "{}\n", plan.contest.about)?;
         writeln!(f, "| Peer | What it does |\n|---|---|")?;
         for peer in &plan.peers {
             writeln!(f, "| `{}` | {} |", peer.name(), peer.about())?;
@@ -99,12 +73,12 @@ impl Report<'_> {
     }
 
     fn command(&self) -> String {
-        let Plan { rounds, seconds, peers, works, sizes, in_flight, item_sizes, streams } =
-            self.plan;
-        let seconds = seconds.as_secs_f64();
+        let Plan { contest, rounds, seconds, peers, works, .. } = self.plan;
+        let Plan { sizes, in_flight, item_sizes, streams, paces, .. } = self.plan;
+        let (name, seconds) = (contest.command, seconds.as_secs_f64());
         let mut command =
-            format!("cargo run --release -- run --rounds {rounds} --seconds {seconds}");
-        if works.len() <= Work::STREAMS.len() {
+            format!("cargo run --release -- {name} --rounds {rounds} --seconds {seconds}");
+        if !contest.brokered && works.len() <= Work::STREAMS.len() {
             command += &format!(" --work {}", listed(works.iter().map(|work| work.name())));
         }
         if works.contains(&Work::Calls) {
@@ -114,41 +88,40 @@ impl Report<'_> {
             command +=
                 &format!(" --item-sizes {} --streams {}", listed(item_sizes), listed(streams));
         }
-        if peers.len() < ALL.len() {
+        if contest.brokered {
+            command += &format!(" --divide {}", listed(paces.iter().map(|pace| pace.argument())));
+        }
+        if peers.len() < contest.peers.len() {
             command += &format!(" --only {}", listed(peers.iter().map(|peer| peer.name())));
         }
         command
     }
 
     fn goals(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\n## Goals\n")?;
+        let contest = self.plan.contest;
+        writeln!(f, "\n### Goals\n")?;
         if !self.plan.works.contains(&Work::Calls) {
             return writeln!(f, "They are of calls, which were not measured in this run.");
         }
-        if !self.plan.peers.iter().any(|peer| peer.name() == goals::OURS) {
-            return writeln!(f, "`{}` took no part in this run.", goals::OURS);
+        if !self.took_part(contest.ours) {
+            return writeln!(f, "`{}` took no part in this run.", contest.ours);
         }
-        writeln!(f, "Ratios of `{}`; least and most of the rounds in parentheses.\n", goals::OURS)?;
+        writeln!(
+            f,
+            "Ratios of `{}`; least and most of the rounds in parentheses.\n",
+            contest.ours
+        )?;
         writeln!(f, "| Goal | Wanted | Measured | Reached |\n|---|---|---|---|")?;
-        for outcome in goals::ratios(self.results) {
-            let wanted = match outcome.bound {
-                Bound::AtMost(bound) => format!("≤ {bound:.2}"),
-                Bound::AtLeast(bound) => format!("≥ {bound:.2}"),
-            };
-            let measured = match outcome.measured {
-                Some(Spread { least, median, most }) => {
-                    format!("{median:.2} ({least:.2}–{most:.2})")
-                }
-                None => "not measured".to_owned(),
-            };
-            writeln!(
-                f,
-                "| {} | {wanted} | {measured} | {} |",
-                outcome.claim,
-                verdict(outcome.reached())
-            )?;
+        for outcome in goals::ratios(contest, self.results) {
+            goal(f, &outcome)?;
         }
-        let idle = goals::idle_memory(self.results);
+        if contest.brokered {
+            for outcome in goals::divisions(contest, &self.plan.paces, self.results) {
+                goal(f, &outcome)?;
+            }
+            return Ok(());
+        }
+        let idle = goals::idle_memory(contest, self.results);
         let measured = match idle {
             Some((bytes, _)) => format!("{:.1} KiB", bytes / 1024.0),
             None => "not measured".to_owned(),
@@ -161,11 +134,17 @@ impl Report<'_> {
     }
 
     fn table(&self, f: &mut Formatter<'_>, shape: Shape) -> fmt::Result {
-        writeln!(f, "\n## {shape}\n")?;
+        writeln!(f, "\n### {shape}\n")?;
         writeln!(
             f,
-            "| Peer | calls/s | p50 µs | p99 µs | client CPU µs/call | server CPU µs/call | both |\n\
-             |---|--:|--:|--:|--:|--:|--:|"
+            "| Peer | calls/s | p50 µs | p99 µs | client CPU µs/call | server CPU µs/call | {}\n\
+             |---|--:|--:|--:|--:|--:|--:|{}",
+            if self.plan.contest.brokered {
+                "broker CPU µs/call | all | commands/call |"
+            } else {
+                "both |"
+            },
+            if self.plan.contest.brokered { "--:|--:|" } else { "" },
         )?;
         for peer in &self.plan.peers {
             let figure = |figure| {
@@ -175,24 +154,44 @@ impl Report<'_> {
             for latency in [Figure::P50, Figure::P99] {
                 write!(f, " {} |", Decimals(figure(latency), 1))?;
             }
-            for processor in [Figure::ClientProcessor, Figure::ServerProcessor, Figure::Processor] {
-                write!(f, " {} |", Decimals(figure(processor), 2))?;
+            for processor in self.processors() {
+                write!(f, " {} |", Decimals(figure(*processor), 2))?;
+            }
+            if self.plan.contest.brokered {
+                write!(f, " {} |", Decimals(figure(Figure::Commands), 2))?;
             }
             writeln!(f)?;
         }
 
-        self.ratios(f, shape, REFERENCES)
+        self.ratios(f, shape)
     }
 
-    fn ratios(&self, f: &mut Formatter<'_>, shape: Shape, references: &[&str]) -> fmt::Result {
-        let references: Vec<_> =
-            references.iter().copied().filter(|name| self.took_part(name)).collect();
+    /// Whose processor time is told apart.
+    fn processors(&self) -> &'static [Figure] {
+        if self.plan.contest.brokered {
+            &[
+                Figure::ClientProcessor,
+                Figure::ServerProcessor,
+                Figure::BrokerProcessor,
+                Figure::Processor,
+            ]
+        } else {
+            &[Figure::ClientProcessor, Figure::ServerProcessor, Figure::Processor]
+        }
+    }
+
+    fn ratios(&self, f: &mut Formatter<'_>, shape: Shape) -> fmt::Result {
+        let references = self.plan.contest.references.iter().copied();
+        let references: Vec<_> = references
+            .filter(|name| self.plan.peers_of(shape.work).any(|peer| peer.name() == *name))
+            .collect();
         if references.is_empty() {
             return Ok(());
         }
         let units = shape.work.unit();
         let unit = units.trim_end_matches('s');
-        writeln!(f, "\nRatios, {units}/s and CPU of both sides per {unit}:\n")?;
+        let sides = if self.plan.contest.brokered { "all three" } else { "both" };
+        writeln!(f, "\nRatios, {units}/s and CPU of {sides} sides per {unit}:\n")?;
         write!(f, "| Peer |")?;
         for reference in &references {
             write!(f, " {units}/s ÷ `{reference}` | CPU ÷ `{reference}` |")?;
@@ -217,7 +216,7 @@ impl Report<'_> {
         if shapes.is_empty() {
             return Ok(());
         }
-        writeln!(f, "\n## Streams\n")?;
+        writeln!(f, "\n### Streams\n")?;
         f.write_str(
             "One client holds one connection and keeps the given number of streams open on it, which \
              never end: whoever writes them always has the next item, and whoever reads them takes \
@@ -239,7 +238,7 @@ impl Report<'_> {
     }
 
     fn stream_table(&self, f: &mut Formatter<'_>, shape: Shape) -> fmt::Result {
-        writeln!(f, "\n### {shape}\n")?;
+        writeln!(f, "\n#### {shape}\n")?;
         writeln!(
             f,
             "| Peer | items/s | MiB/s | client CPU µs/item | server CPU µs/item | both |\n\
@@ -252,19 +251,19 @@ impl Report<'_> {
             let rate = figure(Figure::Rate);
             let mebibytes = rate.map(|rate| rate * shape.size as f64 / (1024.0 * 1024.0));
             write!(f, "| `{}` | {} | {} |", peer.name(), Whole(rate), Whole(mebibytes))?;
-            for processor in [Figure::ClientProcessor, Figure::ServerProcessor, Figure::Processor] {
-                write!(f, " {} |", Decimals(figure(processor), 3))?;
+            for processor in self.processors() {
+                write!(f, " {} |", Decimals(figure(*processor), 3))?;
             }
             writeln!(f)?;
         }
-        self.ratios(f, shape, STREAM_REFERENCES)
+        self.ratios(f, shape)
     }
 
     fn idle_memory(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if !self.plan.works.contains(&Work::Calls) {
+        if self.plan.idle_peers().next().is_none() {
             return Ok(());
         }
-        writeln!(f, "\n## Idle connections\n")?;
+        writeln!(f, "\n### Idle connections\n")?;
         writeln!(
             f,
             "What the server's resident memory grew by when {IDLE_CONNECTIONS} connections \
@@ -283,7 +282,7 @@ impl Report<'_> {
         if self.results.failures().is_empty() {
             return Ok(());
         }
-        writeln!(f, "\n## Failed measurements\n")?;
+        writeln!(f, "\n### Failed measurements\n")?;
         for failure in self.results.failures() {
             writeln!(f, "- {}", failure.replace('\n', " "))?;
         }
@@ -295,35 +294,18 @@ impl Report<'_> {
     }
 }
 
-/// A figure with digits behind the point, or a dash.
-struct Decimals(Option<f64>, usize);
-
-impl Display for Decimals {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(figure) => write!(f, "{figure:.*}", self.1),
-            None => f.write_str("–"),
-        }
-    }
-}
-
-/// A whole number with its thousands set apart, or a dash.
-struct Whole(Option<f64>);
-
-impl Display for Whole {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Some(figure) = self.0 else {
-            return f.write_str("–");
-        };
-        let digits = format!("{figure:.0}");
-        for (position, digit) in digits.char_indices() {
-            if position > 0 && (digits.len() - position).is_multiple_of(3) {
-                f.write_str(",")?;
-            }
-            write!(f, "{digit}")?;
-        }
-        Ok(())
-    }
+/// A goal's row.
+fn goal(f: &mut Formatter<'_>, outcome: &Outcome) -> fmt::Result {
+    let wanted = match outcome.bound {
+        Bound::AtMost(bound) => format!("≤ {bound:.2}"),
+        Bound::AtLeast(bound) => format!("≥ {bound:.2}"),
+    };
+    let measured = match outcome.measured {
+        Some(Spread { least, median, most }) => format!("{median:.2} ({least:.2}–{most:.2})"),
+        None => "not measured".to_owned(),
+    };
+    let reached = verdict(outcome.reached());
+    writeln!(f, "| {} | {wanted} | {measured} | {reached} |", outcome.claim)
 }
 
 fn verdict(reached: Option<bool>) -> &'static str {
@@ -342,25 +324,21 @@ fn listed<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contest::{Contest, REDIS, UNIX};
+    use crate::division::Pace;
 
-    #[test]
-    fn thousands_are_set_apart() {
-        for (figure, text) in [(7.0, "7"), (999.6, "1,000"), (1_234_567.0, "1,234,567")] {
-            assert_eq!(Whole(Some(figure)).to_string(), text);
-        }
-    }
-
-    #[test]
-    fn notes_end_the_report_as_they_were_written() {
+    fn report(contest: &'static Contest, works: Vec<Work>) -> String {
         let plan = Plan {
+            contest,
             rounds: 1,
             seconds: std::time::Duration::from_secs(1),
-            peers: ALL.to_vec(),
-            works: vec![Work::Calls, Work::ServerStream],
+            peers: contest.peers.to_vec(),
+            works,
             sizes: vec![32],
             in_flight: vec![1],
             item_sizes: vec![64],
             streams: vec![16],
+            paces: vec![Pace::PerSecond(200)],
         };
         let machine = Machine {
             cores: 2,
@@ -368,11 +346,24 @@ mod tests {
             kernel: "6".to_owned(),
             load_before: "0.00".to_owned(),
             date: "2026-01-01".to_owned(),
+            programs: Vec::new(),
         };
-        let notes = "## Notes\n\nBy hand.\n";
-        let report = markdown(&plan, &machine, &Results::default(), Some(notes));
-        assert!(report.ends_with(notes));
-        assert!(report.contains("## 32 B, 1 in flight"));
-        assert!(report.contains("### 64 B items from the server, 16 streams"));
+        markdown(&plan, &machine, &Results::default())
+    }
+
+    #[test]
+    fn every_shape_has_a_table() {
+        let report = report(&UNIX, vec![Work::Calls, Work::ServerStream]);
+        assert!(report.contains("### 32 B, 1 in flight"));
+        assert!(report.contains("#### 64 B items from the server, 16 streams"));
+        assert!(report.contains("### Idle connections") && !report.contains("### Two servers"));
+    }
+
+    #[test]
+    fn with_a_broker_its_time_is_told_and_how_calls_are_divided() {
+        let report = report(&REDIS, vec![Work::Calls]);
+        assert!(report.contains("broker CPU µs/call | all | commands/call |"));
+        assert!(report.contains("#### 200 calls/s") && report.contains("--divide 200/s"));
+        assert!(!report.contains("### Idle connections"));
     }
 }

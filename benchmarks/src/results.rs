@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::division::{Division, Pace};
 use crate::meter::Measurement;
 use crate::shape::Shape;
 
@@ -19,11 +20,16 @@ pub(crate) enum Figure {
     ClientProcessor,
     /// Processor time of the server per call, in microseconds.
     ServerProcessor,
-    /// Processor time of both per call, in microseconds.
+    /// Processor time of the broker per call, in microseconds.
+    BrokerProcessor,
+    /// Processor time of all per call, in microseconds.
     Processor,
+    /// Commands of the broker per call.
+    Commands,
 }
 
 impl Figure {
+    /// The figure; not a number where it was not measured.
     fn of(self, measurement: &Measurement) -> f64 {
         let per_call = |seconds: f64| seconds * 1e6 / measurement.calls as f64;
         match self {
@@ -32,9 +38,18 @@ impl Figure {
             Figure::P99 => measurement.p99_ns as f64 / 1e3,
             Figure::ClientProcessor => per_call(measurement.client_processor_seconds),
             Figure::ServerProcessor => per_call(measurement.server_processor_seconds),
+            Figure::BrokerProcessor => {
+                per_call(measurement.broker_processor_seconds.unwrap_or(f64::NAN))
+            }
             Figure::Processor => per_call(
-                measurement.client_processor_seconds + measurement.server_processor_seconds,
+                measurement.client_processor_seconds
+                    + measurement.server_processor_seconds
+                    + measurement.broker_processor_seconds.unwrap_or_default(),
             ),
+            Figure::Commands => match measurement.broker_commands {
+                Some(commands) => commands as f64 / measurement.calls as f64,
+                None => f64::NAN,
+            },
         }
     }
 }
@@ -69,6 +84,7 @@ impl Spread {
 #[derive(Debug, Default)]
 pub(crate) struct Results {
     measurements: BTreeMap<(Shape, &'static str), BTreeMap<u32, Measurement>>,
+    divisions: BTreeMap<(Pace, &'static str), Vec<Division>>,
     idle_memory: BTreeMap<&'static str, f64>,
     failures: Vec<String>,
 }
@@ -89,6 +105,22 @@ impl Results {
             Err(error) => {
                 self.failures.push(format!("{peer}, {shape}, round {}: {error:#}", round + 1))
             }
+        }
+    }
+
+    /// Adds how a peer's two servers divided calls in a round, or why that is not known.
+    pub(crate) fn add_division(
+        &mut self,
+        round: u32,
+        pace: Pace,
+        peer: &'static str,
+        outcome: anyhow::Result<Division>,
+    ) {
+        match outcome {
+            Ok(division) => self.divisions.entry((pace, peer)).or_default().push(division),
+            Err(error) => self
+                .failures
+                .push(format!("{peer}, two servers, {pace}, round {}: {error:#}", round + 1)),
         }
     }
 
@@ -122,6 +154,17 @@ impl Results {
         }))
     }
 
+    /// The part of the calls that the busier of two servers has served.
+    pub(crate) fn busier(&self, pace: Pace, peer: &str) -> Option<Spread> {
+        Spread::over(self.divisions_of(pace, peer)?.iter().map(Division::busier))
+    }
+
+    /// A peer's figure with two servers.
+    pub(crate) fn divided(&self, figure: Figure, pace: Pace, peer: &str) -> Option<Spread> {
+        let divisions = self.divisions_of(pace, peer)?.iter();
+        Spread::over(divisions.map(|division| figure.of(&division.measurement)))
+    }
+
     /// Bytes of resident memory that an idle connection costs a peer's server.
     pub(crate) fn idle_memory(&self, peer: &str) -> Option<f64> {
         self.idle_memory.get(peer).copied()
@@ -130,6 +173,11 @@ impl Results {
     /// What could not be measured, and why.
     pub(crate) fn failures(&self) -> &[String] {
         &self.failures
+    }
+
+    fn divisions_of(&self, pace: Pace, peer: &str) -> Option<&[Division]> {
+        let mut divisions = self.divisions.iter();
+        divisions.find_map(|((at, name), all)| (*at == pace && *name == peer).then_some(&**all))
     }
 
     fn rounds(&self, shape: Shape, peer: &str) -> Option<&BTreeMap<u32, Measurement>> {
@@ -155,6 +203,8 @@ pub(crate) mod tests {
             p99_ns: 2_000_000_000 / calls,
             client_processor_seconds: seconds / 4.0,
             server_processor_seconds: seconds * 3.0 / 4.0,
+            broker_processor_seconds: None,
+            broker_commands: None,
         }
     }
 
@@ -190,5 +240,19 @@ pub(crate) mod tests {
         assert!((figure(Figure::ClientProcessor) - 1.0).abs() < 1e-9);
         assert!((figure(Figure::ServerProcessor) - 3.0).abs() < 1e-9);
         assert!((figure(Figure::Processor) - 4.0).abs() < 1e-9);
+        assert_eq!(results.figure(Figure::BrokerProcessor, SHAPE, "ours"), None);
+        assert_eq!(results.figure(Figure::Commands, SHAPE, "ours"), None);
+    }
+
+    #[test]
+    fn a_broker_is_one_of_those_whose_time_counts() {
+        let measurement = Measurement {
+            broker_processor_seconds: Some(0.002),
+            broker_commands: Some(3000),
+            ..second(1000, 4.0)
+        };
+        assert!((Figure::BrokerProcessor.of(&measurement) - 2.0).abs() < 1e-9);
+        assert!((Figure::Processor.of(&measurement) - 6.0).abs() < 1e-9);
+        assert_eq!(Figure::Commands.of(&measurement), 3.0);
     }
 }

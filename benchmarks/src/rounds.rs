@@ -1,19 +1,25 @@
 //! The order of a run: in each round, for each shape, each peer in turn.
 
-use std::path::Path;
 use std::time::Duration;
+
+use anyhow::{Context, ensure};
 
 use crate::child::{self, Kept};
 use crate::closed_loop::runtime;
+use crate::contest::Contest;
+use crate::division::{self, Division, Pace};
 use crate::memory::{self, IDLE_CONNECTIONS};
-use crate::meter::Measurement;
+use crate::meter::{Measurement, Others};
 use crate::peers::Peer;
+use crate::place::Place;
 use crate::results::Results;
 use crate::shape::{Shape, Work};
 
 /// What a run measures.
 #[derive(Debug)]
 pub(crate) struct Plan {
+    /// Whose peers these are.
+    pub(crate) contest: &'static Contest,
     /// How often everything is measured.
     pub(crate) rounds: u32,
     /// How long one measurement lasts.
@@ -30,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) item_sizes: Vec<usize>,
     /// Numbers of open streams.
     pub(crate) streams: Vec<usize>,
+    /// At which paces calls are divided between two servers.
+    pub(crate) paces: Vec<Pace>,
 }
 
 impl Plan {
@@ -55,8 +63,14 @@ impl Plan {
     }
 
     /// Those whose idle connections are measured, which are those of calls.
-    fn idle_peers(&self) -> impl Iterator<Item = &'static dyn Peer> {
-        self.peers_of(Work::Calls).filter(|_| self.works.contains(&Work::Calls))
+    pub(crate) fn idle_peers(&self) -> impl Iterator<Item = &'static dyn Peer> {
+        let measured = self.works.contains(&Work::Calls) && !self.contest.brokered;
+        self.peers_of(Work::Calls).filter(move |_| measured)
+    }
+
+    /// Those whose servers share calls with each other.
+    pub(crate) fn sharing_peers(&self) -> impl Iterator<Item = &'static dyn Peer> {
+        self.peers.iter().copied().filter(|peer| peer.shares())
     }
 
     /// All that is measured in a round, in its order.
@@ -97,6 +111,25 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Results> {
                     results.add(round, shape, peer.name(), outcome);
                 }
             }
+            for &pace in &plan.paces {
+                for peer in plan.sharing_peers() {
+                    let outcome = divide(peer, pace, plan.seconds).await;
+                    let (of, name) = (plan.rounds, peer.name());
+                    match &outcome {
+                        Ok(division) => {
+                            let part = 100.0 * division.busier();
+                            eprintln!(
+                                "round {} of {of}: two servers, {pace}, {name}: {part:.0} % at one",
+                                round + 1
+                            );
+                        }
+                        Err(error) => {
+                            eprintln!("round {}: two servers, {pace}, {name}: {error:#}", round + 1)
+                        }
+                    }
+                    results.add_division(round, pace, name, outcome);
+                }
+            }
         }
         for peer in plan.idle_peers() {
             let outcome = idle_memory(peer).await;
@@ -113,26 +146,59 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Results> {
 }
 
 async fn measure(peer: &dyn Peer, shape: Shape, window: Duration) -> anyhow::Result<Measurement> {
-    let directory = tempfile::tempdir()?;
-    let socket = directory.path().join("echo.sock");
-    let server = Kept::serve(peer, shape.work, &socket).await?;
-    let measurement = child::load(peer, &socket, shape, window, server.id()).await?;
+    let place = Place::prepare(peer).await?;
+    let server = Kept::serve(peer, shape.work, place.at()).await?;
+    let others = others(&place, [&server]);
+    let measurement = child::load(peer, shape, None, window, &others).await?;
     server.end().await?;
+    place.leave().await?;
     Ok(measurement)
+}
+
+/// What two servers get of the calls of one client.
+async fn divide(peer: &dyn Peer, pace: Pace, window: Duration) -> anyhow::Result<Division> {
+    let place = Place::prepare(peer).await?;
+    let servers = [
+        Kept::serve(peer, Work::Calls, place.at()).await?,
+        Kept::serve(peer, Work::Calls, place.at()).await?,
+    ];
+    let others = others(&place, &servers);
+    let shape = Shape::calls(division::SIZE, pace.in_flight());
+    let measurement = child::load(peer, shape, pace.per_second(), window, &others).await?;
+    let mut served = [0; 2];
+    for (server, served) in servers.into_iter().zip(&mut served) {
+        *served = server.end().await?.context("a server did not say how many calls it served")?;
+    }
+    place.leave().await?;
+    let all: u64 = served.iter().sum();
+    ensure!(
+        all >= measurement.calls,
+        "the servers count {all} calls, and their client {} of them in a part of the time",
+        measurement.calls
+    );
+    Ok(Division { served, measurement })
+}
+
+fn others<'a>(place: &Place, servers: impl IntoIterator<Item = &'a Kept>) -> Others {
+    Others {
+        servers: servers.into_iter().map(Kept::id).collect(),
+        broker: place.broker(),
+        at: place.at().to_owned(),
+    }
 }
 
 /// Bytes that a server's resident memory grows by for each idle connection.
 async fn idle_memory(peer: &dyn Peer) -> anyhow::Result<f64> {
-    let directory = tempfile::tempdir()?;
-    let socket: &Path = &directory.path().join("echo.sock");
-    let server = Kept::serve(peer, Work::Calls, socket).await?;
+    let place = Place::prepare(peer).await?;
+    let server = Kept::serve(peer, Work::Calls, place.at()).await?;
     // The first connection brings in the code that serves it, which the others share.
-    let first = Kept::hold(peer, socket, 1).await?;
+    let first = Kept::hold(peer, place.at(), 1).await?;
     let before = memory::resident(server.id())?;
-    let idle = Kept::hold(peer, socket, IDLE_CONNECTIONS).await?;
+    let idle = Kept::hold(peer, place.at(), IDLE_CONNECTIONS).await?;
     let after = memory::resident(server.id())?;
     idle.end().await?;
     first.end().await?;
     server.end().await?;
+    place.leave().await?;
     Ok((after as f64 - before as f64) / IDLE_CONNECTIONS as f64)
 }

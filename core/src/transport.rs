@@ -249,7 +249,7 @@ pub enum Inbound {
         /// The call.
         id: CallId,
     },
-    /// Other servers of this service have room: calls from its queue that wait here are to be put
+    /// Other servers of this service have room, or go on where this one stops: calls from its queue that wait here are to be put
     /// back ([`Outbound::PutBack`]) rather than kept waiting.
     GiveBack {
         /// The service.

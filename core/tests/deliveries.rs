@@ -305,7 +305,7 @@ fn what_waits_is_put_back_when_others_have_room() {
 }
 
 #[test]
-fn a_draining_server_puts_back_what_it_has_not_begun() {
+fn a_draining_server_keeps_what_waits_unless_others_have_room() {
     block_on(async {
         let (mut broker, node) = serving(1).await;
         broker.plain(1, "hang");
@@ -316,7 +316,9 @@ fn a_draining_server_puts_back_what_it_has_not_begun() {
             let node = node.clone();
             async move { node.drain(Duration::from_secs(600)).await }
         });
-        broker.hears(&["draining", "put back 20"]).await;
+        broker.hears(&["draining"]).await;
+        broker.tell(Inbound::GiveBack { service: "calc".into() });
+        broker.hears(&["put back 20"]).await;
         broker.plain(4, "one");
         broker.frame(call(5, "one", CallOptions::default()), None);
         broker.hears_only(&["put back 40", "5 draining"]).await;

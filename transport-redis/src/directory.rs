@@ -1,11 +1,13 @@
 //! All services of the namespace, for those who list them.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use farcall_core::transport::{Backoff, Inbound, LinkError, Watch};
 use foldhash::{HashSet, HashSetExt};
 use redis::Value;
+use tokio::sync::Notify;
 
 use crate::connect::Purpose;
 use crate::hub::Hub;
@@ -14,23 +16,39 @@ use crate::{keys, reply};
 /// How old what is known may be.
 const PERIOD: Duration = Duration::from_secs(1);
 
+/// Who waits for a look at everything.
+#[derive(Debug, Default)]
+pub(crate) struct Directory {
+    is_looking: Cell<bool>,
+    /// Core wants to be told of the next look.
+    asked: Cell<bool>,
+    again: Notify,
+}
+
+impl Directory {
+    /// Asks for a look, which is told. `true` if nobody looks yet.
+    pub(crate) fn ask(&self) -> bool {
+        self.asked.set(true);
+        self.again.notify_one();
+        !self.is_looking.replace(true)
+    }
+}
+
 /// Watches every service there is, and tells how full its queue is, for as long as the link is there.
 pub(crate) async fn look(hub: Rc<Hub>) {
     let index = keys::services(&hub.hello.namespace);
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5)).at_once();
-    let (mut known, mut told) = (HashSet::new(), false);
-    let mut trouble = String::new();
+    let mut known = HashSet::new();
+    let asked = &hub.directory.asked;
     loop {
         let wait = backoff.next(Backoff::random());
         tokio::time::sleep(wait).await;
         let mut connection = match hub.connector.connect(&index, Purpose::Commands).await {
             Ok(connection) => connection,
             Err(error) => {
-                if trouble != error.message {
-                    trouble.clone_from(&error.message);
+                if asked.take() {
                     let result = Err(LinkError::new(error.message));
                     hub.inbox.push(Inbound::Watching { watch: Watch::Everything, result });
-                    told = false;
                 }
                 continue;
             }
@@ -42,7 +60,6 @@ pub(crate) async fn look(hub: Rc<Hub>) {
             let listed: redis::RedisResult<Value> = command.query_async(&mut connection.io).await;
             let Ok(listed) = listed else { break };
             backoff.reset();
-            trouble.clear();
             let names = reply::array(&listed).unwrap_or_default().iter().filter_map(reply::text);
             for name in names {
                 if known.insert(name.to_owned()) {
@@ -53,11 +70,12 @@ pub(crate) async fn look(hub: Rc<Hub>) {
                 branch.has_looked().await;
                 branch.tell_depth().await;
             }
-            if !std::mem::replace(&mut told, true) {
+            if asked.take() {
                 let watch = Watch::Everything;
                 hub.inbox.push(Inbound::Watching { watch, result: Ok(()) });
             }
-            tokio::time::sleep(PERIOD).await;
+            // Whoever asks again does not wait for the time to be over.
+            let _ = tokio::time::timeout(PERIOD, hub.directory.again.notified()).await;
         }
     }
 }

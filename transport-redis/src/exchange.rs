@@ -17,6 +17,9 @@ use crate::outbox::Batch;
 use crate::reply;
 use crate::scripts::Arguments;
 
+/// Between two tries of what the broker refuses.
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// What became of a batch.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Reply {
@@ -129,6 +132,11 @@ async fn exchange(branch: &Rc<Branch>, mut batch: Batch, member: Member) {
             }
             Err(error) => match classify(&error) {
                 Fault::Reconnect | Fault::Reload => branch.broken(&live),
+                Fault::Unwritable(trouble) => {
+                    // It was refused whole; calls whose time is over meanwhile end by that.
+                    branch.tell_trouble(&trouble);
+                    tokio::time::sleep(PAUSE).await;
+                }
                 Fault::OutOfMemory if strict => {
                     // What frees memory goes, calls do not.
                     strict = false;
@@ -146,7 +154,7 @@ async fn exchange(branch: &Rc<Branch>, mut batch: Batch, member: Member) {
                     branch.tell_trouble(&words(&error));
                     branch.lost(&batch);
                     // Not again at once: nothing here makes it better.
-                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    tokio::time::sleep(PAUSE).await;
                     break;
                 }
             },

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use crate::branch::Branch;
 use crate::clock::Clock;
 use crate::connect::Connector;
-use crate::directory;
+use crate::directory::{self, Directory};
 use crate::lease::Leases;
 use crate::scripts::Scripts;
 
@@ -36,7 +36,7 @@ pub(crate) struct Hub {
     /// Members have numbers that no other of this node has.
     last_member: Cell<u64>,
     tasks: RefCell<JoinSet<()>>,
-    everything: Cell<bool>,
+    pub(crate) directory: Directory,
     closing: Cell<bool>,
     closed: Cell<bool>,
     /// Branches with something that nobody has tried to send.
@@ -74,7 +74,7 @@ impl Hub {
             last_peer: Cell::new(0),
             last_member: Cell::new(0),
             tasks: RefCell::default(),
-            everything: Cell::new(false),
+            directory: Directory::default(),
             closing: Cell::new(false),
             closed: Cell::new(false),
             dirty: RefCell::default(),
@@ -285,11 +285,10 @@ impl Hub {
         match watch {
             Watch::Service(service) => self.branch(&service).watch(true),
             Watch::Everything => {
-                if self.everything.replace(true) {
-                    return;
+                if self.directory.ask() {
+                    let hub = Rc::clone(self);
+                    self.spawn(directory::look(hub));
                 }
-                let hub = Rc::clone(self);
-                self.spawn(directory::look(hub));
             }
         }
     }

@@ -13,6 +13,7 @@ use crate::steps::{cargo, root, step};
 const SUITES: &[(&str, &[&str])] = &[
     ("memory", &["--package", "farcall-testkit", "--test", "memory"]),
     ("unix", &["--package", "farcall-integration-tests", "--test", "contract_unix"]),
+    ("redis", &["--package", "farcall-integration-tests", "--test", "contract_redis"]),
 ];
 
 const BEGIN: &str = "<!-- The matrix: `cargo xtask matrix` writes it. -->\n";

@@ -3,7 +3,6 @@
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
@@ -36,7 +35,7 @@ impl Peer for RawBlocking {
          128 KiB is written by a second thread."
     }
 
-    fn serve(&self, socket: &Path, ready: Ready) -> anyhow::Result<()> {
+    fn serve(&self, socket: &str, ready: Ready) -> anyhow::Result<()> {
         let listener = UnixListener::bind(socket)?;
         ready.announce()?;
         for connection in listener.incoming() {
@@ -47,7 +46,7 @@ impl Peer for RawBlocking {
         Ok(())
     }
 
-    fn load(&self, socket: &Path, load: &Load) -> anyhow::Result<()> {
+    fn load(&self, socket: &str, load: &Load) -> anyhow::Result<()> {
         let connection = UnixStream::connect(socket)?;
         let batch = Batch::new(&load.payload(), load.shape.in_flight);
         if batch.bytes() <= FITS {
@@ -69,7 +68,7 @@ impl Peer for RawBlocking {
         })
     }
 
-    fn hold(&self, socket: &Path, connections: usize, ready: Ready) -> anyhow::Result<()> {
+    fn hold(&self, socket: &str, connections: usize, ready: Ready) -> anyhow::Result<()> {
         let hello = Batch::new(b"hello", 1);
         let mut held = Vec::with_capacity(connections);
         for _ in 0..connections {

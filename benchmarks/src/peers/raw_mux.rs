@@ -7,7 +7,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
-use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::Context;
@@ -52,7 +51,7 @@ impl Multiplexed for RawMux {
         Some(self)
     }
 
-    async fn serve(&self, socket: &Path, ready: Ready) -> anyhow::Result<()> {
+    async fn serve(&self, socket: &str, ready: Ready) -> anyhow::Result<()> {
         let listener = UnixListener::bind(socket)?;
         ready.announce()?;
         loop {
@@ -61,7 +60,7 @@ impl Multiplexed for RawMux {
         }
     }
 
-    async fn connect(&self, socket: &Path) -> anyhow::Result<Connection> {
+    async fn connect(&self, socket: &str) -> anyhow::Result<Connection> {
         let (reader, writer) = UnixStream::connect(socket).await?.into_split();
         let (outgoing, queued) = mpsc::channel(MOST_IN_FLIGHT);
         let waiting = Rc::default();

@@ -1,7 +1,6 @@
 //! Tokio's sockets without multiplexing: a batch is written, then its answers are read.
 
 use std::future::pending;
-use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{bail, ensure};
@@ -28,7 +27,7 @@ impl Peer for RawTokio {
          batch: all are written, and all answers are read before the next batch."
     }
 
-    fn serve(&self, socket: &Path, ready: Ready) -> anyhow::Result<()> {
+    fn serve(&self, socket: &str, ready: Ready) -> anyhow::Result<()> {
         runtime()?.block_on(async {
             let listener = UnixListener::bind(socket)?;
             ready.announce()?;
@@ -39,7 +38,7 @@ impl Peer for RawTokio {
         })
     }
 
-    fn load(&self, socket: &Path, load: &Load) -> anyhow::Result<()> {
+    fn load(&self, socket: &str, load: &Load) -> anyhow::Result<()> {
         runtime()?.block_on(async {
             let mut connection = UnixStream::connect(socket).await?;
             let mut received = FrameBuffer::new();
@@ -54,7 +53,7 @@ impl Peer for RawTokio {
         })
     }
 
-    fn hold(&self, socket: &Path, connections: usize, ready: Ready) -> anyhow::Result<()> {
+    fn hold(&self, socket: &str, connections: usize, ready: Ready) -> anyhow::Result<()> {
         runtime()?.block_on(async {
             let hello = Batch::new(b"hello", 1);
             let mut held = Vec::with_capacity(connections);

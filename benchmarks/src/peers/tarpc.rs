@@ -1,7 +1,6 @@
 //! tarpc over its own Unix transport, in two encodings.
 
 use std::io;
-use std::path::Path;
 
 use futures::StreamExt;
 use serde_bytes::ByteBuf;
@@ -37,11 +36,11 @@ impl Multiplexed for TarpcBincode {
         tarpc over its Unix transport, encoded by bincode, a spawned task per request, payloads as \
         byte strings, limits raised so that all calls in flight fit.";
 
-    async fn serve(&self, socket: &Path, ready: Ready) -> anyhow::Result<()> {
+    async fn serve(&self, socket: &str, ready: Ready) -> anyhow::Result<()> {
         serve(socket, ready, Bincode::<ToServer, ToClient>::default).await
     }
 
-    async fn connect(&self, socket: &Path) -> anyhow::Result<EchoClient> {
+    async fn connect(&self, socket: &str) -> anyhow::Result<EchoClient> {
         connect(socket, Bincode::<ToClient, ToServer>::default).await
     }
 }
@@ -57,11 +56,11 @@ impl Multiplexed for TarpcCbor {
 
     const ABOUT: &'static str = "The same, encoded by CBOR (`serde_cbor`).";
 
-    async fn serve(&self, socket: &Path, ready: Ready) -> anyhow::Result<()> {
+    async fn serve(&self, socket: &str, ready: Ready) -> anyhow::Result<()> {
         serve(socket, ready, Cbor::<ToServer, ToClient>::default).await
     }
 
-    async fn connect(&self, socket: &Path) -> anyhow::Result<EchoClient> {
+    async fn connect(&self, socket: &str) -> anyhow::Result<EchoClient> {
         connect(socket, Cbor::<ToClient, ToServer>::default).await
     }
 }
@@ -83,7 +82,7 @@ impl Echo for Server {
     }
 }
 
-async fn serve<C>(socket: &Path, ready: Ready, codec: fn() -> C) -> anyhow::Result<()>
+async fn serve<C>(socket: &str, ready: Ready, codec: fn() -> C) -> anyhow::Result<()>
 where
     C: Serializer<ToClient, Error = io::Error>
         + Deserializer<ToServer, Error = io::Error>
@@ -104,7 +103,7 @@ where
     Ok(())
 }
 
-async fn connect<C>(socket: &Path, codec: fn() -> C) -> anyhow::Result<EchoClient>
+async fn connect<C>(socket: &str, codec: fn() -> C) -> anyhow::Result<EchoClient>
 where
     C: Serializer<ToServer, Error = io::Error>
         + Deserializer<ToClient, Error = io::Error>

@@ -2,9 +2,7 @@
 //! is needed.
 
 use std::convert::Infallible;
-use std::path::Path;
 
-use anyhow::Context as _;
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::body::Body;
@@ -50,17 +48,17 @@ impl Multiplexed for Tonic {
         Some(self)
     }
 
-    async fn serve(&self, socket: &Path, ready: Ready) -> anyhow::Result<()> {
+    async fn serve(&self, socket: &str, ready: Ready) -> anyhow::Result<()> {
         listen(socket, ready, EchoServer).await
     }
 
-    async fn connect(&self, socket: &Path) -> anyhow::Result<EchoClient> {
+    async fn connect(&self, socket: &str) -> anyhow::Result<EchoClient> {
         Ok(EchoClient(grpc(socket).await?))
     }
 }
 
 /// Serves one service for ever.
-async fn listen<S>(socket: &Path, ready: Ready, service: S) -> anyhow::Result<()>
+async fn listen<S>(socket: &str, ready: Ready, service: S) -> anyhow::Result<()>
 where
     S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
         + NamedService
@@ -81,8 +79,7 @@ where
 }
 
 /// What generated clients are made of, for a connection.
-async fn grpc(socket: &Path) -> anyhow::Result<Grpc<Channel>> {
-    let socket = socket.to_str().context("the socket's path is not UTF-8")?;
+async fn grpc(socket: &str) -> anyhow::Result<Grpc<Channel>> {
     let channel = Endpoint::from_shared(format!("unix:{socket}"))?
         .buffer_size(MOST_IN_FLIGHT)
         .connect()

@@ -12,7 +12,6 @@ pub(crate) const ACCEPTED: &str = "redis://[[user]:password@]host[:port][/databa
 pub(crate) const CLUSTER_ACCEPTED: &str =
     "a list of redis://host:port, or all of them rediss:// for TLS";
 
-const PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
 
 /// A URL that was understood.
@@ -205,6 +204,8 @@ fn reason(error: &redis::RedisError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const PORT: u16 = 6379;
 
     fn tcp(host: &str, port: u16, tls: bool) -> Endpoint {
         Endpoint::Tcp { host: host.to_owned(), port, tls }

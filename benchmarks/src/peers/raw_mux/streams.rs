@@ -2,7 +2,6 @@
 //! a write, taken apart after a read. The socket's buffer is all the flow control there is.
 
 use std::io;
-use std::path::Path;
 
 use anyhow::{bail, ensure};
 use bytes::BytesMut;
@@ -24,7 +23,7 @@ impl Streaming for RawMux {
          of a stream's own, no task for each stream, no encoding."
     }
 
-    fn serve(&self, work: Work, socket: &Path, ready: Ready) -> anyhow::Result<()> {
+    fn serve(&self, work: Work, socket: &str, ready: Ready) -> anyhow::Result<()> {
         runtime()?.block_on(async {
             let listener = UnixListener::bind(socket)?;
             ready.announce()?;
@@ -42,7 +41,7 @@ impl Streaming for RawMux {
         })
     }
 
-    fn load(&self, socket: &Path, load: &Load) -> anyhow::Result<()> {
+    fn load(&self, socket: &str, load: &Load) -> anyhow::Result<()> {
         runtime()?.block_on(async {
             let mut connection = UnixStream::connect(socket).await?;
             match load.shape.work {

@@ -1,7 +1,6 @@
 //! gRPC's streams, with what its code generator would write written by hand.
 
 use std::convert::Infallible;
-use std::path::Path;
 use std::pin::Pin;
 
 use anyhow::Context as _;
@@ -51,11 +50,11 @@ impl Streaming for Tonic {
          they are by default."
     }
 
-    fn serve(&self, _: Work, socket: &Path, ready: Ready) -> anyhow::Result<()> {
+    fn serve(&self, _: Work, socket: &str, ready: Ready) -> anyhow::Result<()> {
         runtime()?.block_on(listen(socket, ready, ItemsServer))
     }
 
-    fn load(&self, socket: &Path, load: &Load) -> anyhow::Result<()> {
+    fn load(&self, socket: &str, load: &Load) -> anyhow::Result<()> {
         runtime()?.block_on(async { drive(ItemsClient(grpc(socket).await?), load).await })
     }
 }

@@ -1,14 +1,13 @@
 //! farcall's streams, by functions and a client without a trait.
 
 use std::future::{pending, ready};
-use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes as Shared;
 use farcall::{ArgumentStream, Bytes, Client, Functions};
 use futures::{Stream, StreamExt, stream};
 
-use super::{FarcallUnix, open};
+use super::Farcall;
 use crate::lifeline::Ready;
 use crate::load::{self, Load};
 use crate::peers::Streaming;
@@ -21,24 +20,24 @@ const SERVICE: &str = "items";
 /// Longer than any run: a call with an argument stream has a deadline.
 const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
 
-impl Streaming for FarcallUnix {
+impl Streaming for Farcall {
     fn about(&self) -> &'static str {
         "Functions and a client without a trait, items as `farcall::Bytes`, windows of 512 KiB a \
          stream as they are by default."
     }
 
-    fn serve(&self, _: Work, socket: &Path, ready: Ready) -> anyhow::Result<()> {
+    fn serve(&self, _: Work, at: &str, ready: Ready) -> anyhow::Result<()> {
         farcall::block_on(async {
-            let node = open(socket).await?;
+            let node = self.open(at).await?;
             node.serve(functions()).await?;
             ready.announce()?;
             pending().await
         })
     }
 
-    fn load(&self, socket: &Path, load: &Load) -> anyhow::Result<()> {
+    fn load(&self, at: &str, load: &Load) -> anyhow::Result<()> {
         farcall::block_on(async {
-            let node = open(socket).await?;
+            let node = self.open(at).await?;
             drive(node.client(SERVICE), load).await
         })
     }

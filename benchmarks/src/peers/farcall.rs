@@ -1,4 +1,4 @@
-//! farcall over Unix sockets, as its users write it.
+//! farcall as its users write it: the same program over each transport.
 
 use std::future::pending;
 use std::path::Path;
@@ -10,8 +10,9 @@ use farcall::unix::{Unix, UnixConfig};
 use farcall::{Config, Node};
 
 use super::{Peer, Streaming};
+use crate::broker::Via;
 use crate::closed_loop::{Client, drive};
-use crate::lifeline::Ready;
+use crate::lifeline::{Ready, served};
 use crate::load::Load;
 
 mod streams;
@@ -27,6 +28,7 @@ struct Server;
 
 impl Echo for Server {
     async fn echo(&self, payload: Vec<u8>) -> Vec<u8> {
+        served(1);
         payload
     }
 }
@@ -46,45 +48,62 @@ impl Client for LentEchoClient {
     }
 }
 
-/// farcall's own transport for one machine.
+/// farcall over one of its transports.
 #[derive(Debug)]
-pub(crate) struct FarcallUnix;
+pub(crate) struct Farcall {
+    name: &'static str,
+    about: &'static str,
+    via: Option<Via>,
+    transport: fn(&str) -> anyhow::Result<Box<dyn Transport>>,
+}
 
-impl Peer for FarcallUnix {
+/// The transport for one machine.
+pub(crate) static FARCALL_UNIX: Farcall = Farcall {
+    name: "farcall-unix",
+    about: "farcall over Unix sockets: a typed service and client, defaults throughout, every call with \
+            its deadline.",
+    via: None,
+    transport: unix,
+};
+
+impl Peer for Farcall {
     fn name(&self) -> &'static str {
-        "farcall-unix"
+        self.name
     }
 
     fn about(&self) -> &'static str {
-        "farcall over Unix sockets: a typed service and client, defaults throughout, every call with \
-         its deadline."
+        self.about
+    }
+
+    fn via(&self) -> Option<Via> {
+        self.via
     }
 
     fn streaming(&self) -> Option<&dyn Streaming> {
         Some(self)
     }
 
-    fn serve(&self, socket: &Path, ready: Ready) -> anyhow::Result<()> {
+    fn serve(&self, at: &str, ready: Ready) -> anyhow::Result<()> {
         farcall::block_on(async {
-            let node = open(socket).await?;
+            let node = self.open(at).await?;
             node.serve(EchoServer::new(Server)).await?;
             ready.announce()?;
             pending().await
         })
     }
 
-    fn load(&self, socket: &Path, load: &Load) -> anyhow::Result<()> {
+    fn load(&self, at: &str, load: &Load) -> anyhow::Result<()> {
         farcall::block_on(async {
-            let node = open(socket).await?;
+            let node = self.open(at).await?;
             drive(LentEchoClient::new(&node), load).await
         })
     }
 
-    fn hold(&self, socket: &Path, connections: usize, ready: Ready) -> anyhow::Result<()> {
+    fn hold(&self, at: &str, connections: usize, ready: Ready) -> anyhow::Result<()> {
         farcall::block_on(async {
             let mut nodes = Vec::with_capacity(connections);
             for _ in 0..connections {
-                let node = open(socket).await?;
+                let node = self.open(at).await?;
                 let reply = LentEchoClient::new(&node).call(b"hello").await?;
                 ensure!(reply == b"hello", "the server answered with other bytes than it was sent");
                 nodes.push(node);
@@ -95,11 +114,16 @@ impl Peer for FarcallUnix {
     }
 }
 
-/// A node whose sockets lie beside where the other peers have theirs.
-async fn open(socket: &Path) -> anyhow::Result<Node> {
-    let folder = socket.parent().context("the socket has a folder")?;
-    let unix = UnixConfig { socket_dir: folder.to_owned(), ..UnixConfig::default() };
-    let transport: Box<dyn Transport> = Box::new(Unix::new(unix));
-    let config = Config { namespace: Name::new("bench")?, ..Config::default() };
-    Ok(Node::open_with(config, transport).await?)
+impl Farcall {
+    async fn open(&self, at: &str) -> anyhow::Result<Node> {
+        let config = Config { namespace: Name::new("bench")?, ..Config::default() };
+        Ok(Node::open_with(config, (self.transport)(at)?).await?)
+    }
+}
+
+/// Sockets that lie beside where the other peers have theirs.
+fn unix(socket: &str) -> anyhow::Result<Box<dyn Transport>> {
+    let folder = Path::new(socket).parent().context("the socket has a folder")?;
+    let config = UnixConfig { socket_dir: folder.to_owned(), ..UnixConfig::default() };
+    Ok(Box::new(Unix::new(config)))
 }
