@@ -13,6 +13,7 @@ use crate::Process;
 #[derive(Clone, Debug)]
 pub struct Fleet {
     program: &'static str,
+    namespace: &'static str,
     servers: RedisConfig,
     clients: RedisConfig,
 }
@@ -21,7 +22,7 @@ impl Fleet {
     /// Its servers are this program, and all of it reaches the broker like this.
     #[must_use]
     pub fn new(program: &'static str, config: RedisConfig) -> Self {
-        Fleet { program, servers: config.clone(), clients: config }
+        Fleet { program, namespace: "default", servers: config.clone(), clients: config }
     }
 
     /// Its clients reach the broker in another way than its servers.
@@ -30,18 +31,25 @@ impl Fleet {
         Fleet { clients: config, ..self }
     }
 
-    /// The same nodes, of another program.
+    /// The same, in a namespace.
+    #[must_use]
+    pub fn in_namespace(self, namespace: &'static str) -> Self {
+        Fleet { namespace, ..self }
+    }
+
+    /// The same, with servers of another program.
     #[must_use]
     pub fn with_program(self, program: &'static str) -> Self {
         Fleet { program, ..self }
     }
 
-    /// Starts a server; it may return before it can be called.
+    /// Starts a server of this id; it may return before it can be called.
     ///
     /// # Panics
     /// The program cannot be started.
     #[must_use = "it is killed when it is dropped"]
-    pub fn spawn(&self, options: &Options) -> Process {
+    pub fn spawn(&self, id: &'static str) -> Process {
+        let options = Options { namespace: self.namespace, ..Options::new(id) };
         let child = Command::new(self.program)
             .env("FARCALL_TRANSPORT", "redis")
             .envs(variables(&self.servers))
@@ -56,15 +64,7 @@ impl Fleet {
     /// # Panics
     /// The transport does not open.
     pub async fn client(&self) -> Node {
-        self.client_in("default").await
-    }
-
-    /// A client in another namespace.
-    ///
-    /// # Panics
-    /// The transport does not open, or this is no name.
-    pub async fn client_in(&self, namespace: &str) -> Node {
-        open(namespace, &self.clients).await
+        self.open(&self.clients).await
     }
 
     /// A node that may serve.
@@ -72,16 +72,16 @@ impl Fleet {
     /// # Panics
     /// The transport does not open.
     pub async fn server(&self) -> Node {
-        open("default", &self.servers).await
+        self.open(&self.servers).await
     }
-}
 
-async fn open(namespace: &str, redis: &RedisConfig) -> Node {
-    let namespace = namespace.parse().expect("the tests' own names are names");
-    let mut config = Config { namespace, ..Config::default() };
-    config.client.wait_for_server = Duration::from_secs(30);
-    let transport = Box::new(Redis::new(redis.clone()));
-    Node::open_with(config, transport).await.expect("the transport opens")
+    async fn open(&self, redis: &RedisConfig) -> Node {
+        let namespace = self.namespace.parse().expect("the tests' own names are names");
+        let mut config = Config { namespace, ..Config::default() };
+        config.client.wait_for_server = Duration::from_secs(30);
+        let transport = Box::new(Redis::new(redis.clone()));
+        Node::open_with(config, transport).await.expect("the transport opens")
+    }
 }
 
 /// The table `[redis]` as variables, for a process that reads its configuration by itself.

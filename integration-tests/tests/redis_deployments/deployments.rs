@@ -1,108 +1,18 @@
-//! The same few calls, however the broker is deployed.
+//! How a broker is reached.
 
 use std::collections::BTreeSet;
-use std::process::ExitStatus;
 
+use farcall::Config;
 use farcall::prelude::*;
 use farcall::redis::{Redis, RedisConfig, SentinelConfig};
-use farcall::{Config, Event, ServerInfo};
 use farcall_integration_tests::{
-    Fleet, RedisCluster, RedisOptions, RedisSentinels, RedisServer, SCENARIO,
+    RedisCluster, RedisOptions, RedisSentinels, RedisServer, SCENARIO,
 };
-use farcall_testkit::{Options, Remote, SERVICE};
-use futures::channel::mpsc::unbounded;
-use futures::future::join;
-use futures::stream::{self, StreamExt};
+use farcall_testkit::SERVICE;
 
-const CONTRACT_SERVER: &str = env!("CARGO_BIN_EXE_contract-server");
+use crate::every_call::{ContractClient, at, everything_works, fleet, up};
+
 const SCENARIO_SERVER: &str = env!("CARGO_BIN_EXE_scenario-server");
-
-/// A part of the contract's service, as a program would write it.
-#[farcall::service]
-trait Contract {
-    async fn add(&self, a: i64, b: i64) -> i64;
-}
-
-fn at(url: String) -> RedisConfig {
-    RedisConfig { url, ..RedisConfig::default() }
-}
-
-fn fleet(config: RedisConfig) -> Fleet {
-    Fleet::new(CONTRACT_SERVER, config)
-}
-
-/// The id of a server that came up.
-fn up(event: Event) -> Option<String> {
-    match event {
-        Event::ServerUp(server) => Some(server.server.into()),
-        _ => None,
-    }
-}
-
-/// The id of a server that went away.
-fn down(event: Event) -> Option<String> {
-    match event {
-        Event::ServerDown { server, .. } => Some(server.server.into()),
-        _ => None,
-    }
-}
-
-fn named(servers: &[ServerInfo]) -> Vec<(&str, &str)> {
-    servers.iter().map(|it| (&*it.service, &*it.server)).collect()
-}
-
-/// Every kind of call, a list, and a server that is told to stop.
-async fn everything_works(fleet: &Fleet) {
-    let node = fleet.client().await;
-    let mut events = node.events();
-    let mut ann = fleet.spawn(&Options::new("ann"));
-    let contract = node.client(SERVICE);
-
-    assert_eq!(ContractClient::new(&node).add(1, 2).await.unwrap(), 3);
-    let items = contract.stream::<u64>("count", (1000,));
-    assert_eq!(items.map(Result::unwrap).collect::<Vec<_>>().await, (0..1000).collect::<Vec<_>>());
-    let sum = contract.call::<i64>("sum", ()).argument_stream(stream::iter(0..1000_i64));
-    assert_eq!(sum.await.unwrap(), 499_500);
-    assert_eq!(contract.try_call::<u32, String>("through", (3,)).await.unwrap(), 3);
-    node.offer(Functions::new("callback").add("ask", || "it is me")).await.unwrap();
-    let answer = contract.try_call::<String, String>("call_back", ()).await.unwrap();
-    assert_eq!(answer, "it is me");
-
-    let mut bob = fleet.spawn(&Options::new("bob"));
-    while events.find(up).await.unwrap() != "bob" {}
-    let servers = node.all_servers().await.unwrap();
-    assert_eq!(named(&servers), [(SERVICE, "ann"), (SERVICE, "bob")]);
-    let each = contract.every(|it| it.call::<String>("who", ())).await.unwrap();
-    let each: BTreeSet<String> = each.into_iter().map(|(_, it)| it.unwrap()).collect();
-    assert_eq!(each, ["ann", "bob"].map(str::to_owned).into());
-
-    // A server that stops ends what it has: the other one takes what comes.
-    let ann_info = servers.iter().find(|it| it.server == "ann").unwrap();
-    let (items, argument) = unbounded::<i64>();
-    let ann_only = node.peer(ann_info.peer).client(SERVICE);
-    let drinking = ann_only.call::<()>("drink", ("cup",)).argument_stream(argument);
-    let stopping = async {
-        ann_only.call::<()>("until_started", ("cup", 1)).await.unwrap();
-        ann.terminate();
-        let draining = |event| match event {
-            Event::ServerDraining(server) => Some(server.server),
-            _ => None,
-        };
-        assert_eq!(events.find(draining).await.unwrap(), "ann");
-        assert_eq!(contract.call::<String>("who", ()).await.unwrap(), "bob");
-        drop(items);
-    };
-    let (drunk, ()) = join(drinking, stopping).await;
-    drunk.unwrap();
-    assert_eq!(events.find(down).await.unwrap(), "ann");
-    assert_eq!(named(&node.all_servers().await.unwrap()), [(SERVICE, "bob")]);
-    bob.terminate();
-    assert_eq!(events.find(down).await.unwrap(), "bob");
-    // Waiting for a process blocks its thread, and this one's is the client's.
-    let ended = tokio::task::spawn_blocking(move || [ann.wait(), bob.wait()]).await.unwrap();
-    assert!(ended.iter().all(ExitStatus::success), "{ended:?}");
-    node.close().await;
-}
 
 #[farcall::test]
 async fn by_tcp_with_a_password() {
@@ -141,10 +51,10 @@ async fn two_databases_do_not_see_each_other() {
     assert!(here.servers(SERVICE).await.unwrap().is_empty());
     assert!(there.servers(SERVICE).await.unwrap().is_empty());
 
-    let _ann_there = third.spawn(&Options::new("ann"));
+    let _ann_there = third.spawn("ann");
     assert_eq!(seen_there.find(up).await.unwrap(), "ann");
     // One identity may live in each, and nothing was heard of the other.
-    let _ann_here = none.spawn(&Options::new("ann"));
+    let _ann_here = none.spawn("ann");
     assert_eq!(seen_here.find(up).await.unwrap(), "ann");
     let (of_here, of_there) = (here.servers(SERVICE).await, there.servers(SERVICE).await);
     let (of_here, of_there) = (of_here.unwrap(), of_there.unwrap());
@@ -205,8 +115,8 @@ async fn by_a_cluster_over_which_services_are_spread() {
         let who = move || service.to_owned();
         server.serve(Functions::new(service).add("who", who)).await.unwrap();
     }
-    let _ann = fleet.spawn(&Options::new("ann"));
-    let _bob = fleet.clone().with_program(SCENARIO_SERVER).spawn(&Options::new("bob"));
+    let _ann = fleet.spawn("ann");
+    let _bob = fleet.clone().with_program(SCENARIO_SERVER).spawn("bob");
     let node = fleet.client().await;
     for service in SPREAD {
         assert_eq!(node.client(service).call::<String>("who", ()).await.unwrap(), service);
