@@ -20,6 +20,11 @@ impl Process {
     /// Asks it to stop, and blocks the calling thread until it has ended.
     pub fn stop(&mut self) -> ExitStatus {
         self.terminate();
+        self.wait()
+    }
+
+    /// Blocks the calling thread until it has ended.
+    pub fn wait(&mut self) -> ExitStatus {
         // Waiting closes it otherwise, and it would end by that.
         let _open = self.0.stdin.take();
         self.0.wait().expect("it is our child")

@@ -99,7 +99,10 @@ async fn of_a_call_that_was_taken_the_outcome_is_unknown() {
 }
 
 /// A server that is alone and holds calls that it has not started.
-async fn holding(world: &RedisWorld, node: &Node) -> (Process, JoinHandle<Result<(), CallError>>, Vec<JoinHandle<Result<i64, CallError>>>) {
+async fn holding(
+    world: &RedisWorld,
+    node: &Node,
+) -> (Process, JoinHandle<Result<(), CallError>>, Vec<JoinHandle<Result<i64, CallError>>>) {
     let server = world.spawn(&narrow("a"));
     let contract = node.client(SERVICE);
     servers(node, 1).await;

@@ -26,9 +26,9 @@ fn lasting(broker: &RedisServer) -> Vec<String> {
 /// The streams that hold something, and how much.
 fn held(broker: &RedisServer) -> Vec<(String, u64)> {
     let keys: Vec<String> = broker.ask(&["KEYS", "farcall:*"]);
-    let streams = keys.into_iter().filter(|key| {
-        key.ends_with(":q") || key.ends_with(":n") || key.contains(":in:")
-    });
+    let streams = keys
+        .into_iter()
+        .filter(|key| key.ends_with(":q") || key.ends_with(":n") || key.contains(":in:"));
     let lengths = streams.map(|key| {
         let length = broker.ask(&["XLEN", &key]);
         (key, length)
@@ -147,12 +147,13 @@ fn what_is_left_by_those_who_are_killed_has_an_end() {
     let world = RedisWorld::new(env!("CARGO_BIN_EXE_contract-server"));
     let mut servers = ["a", "b"].map(|id| world.spawn(&Options::new(id)));
     let program = env!("CARGO_BIN_EXE_contract-client");
-    let mut client =
-        world.spawn_client(program, &Options::new("client"), &["drink", "8", "10000"]);
+    let mut client = world.spawn_client(program, &Options::new("client"), &["drink", "8", "10000"]);
     assert_eq!(client.line(), "first");
     client.kill();
     servers.iter_mut().for_each(Remote::kill);
-    wait_until("something is left", || !world.broker().ask::<Vec<String>>(&["KEYS", "*"]).is_empty());
+    wait_until("something is left", || {
+        !world.broker().ask::<Vec<String>>(&["KEYS", "*"]).is_empty()
+    });
     let lasting = lasting(world.broker());
     assert!(lasting.is_empty(), "{lasting:?}");
 }

@@ -285,7 +285,11 @@ mod tests {
         assert_eq!(entries.give_up(call(2), GiveUp::Cancel), Some((id(1), Queue::Plain, false)));
         assert_eq!(entries.give_up(call(3), GiveUp::Withdraw), Some((id(1), Queue::Plain, true)));
         assert_eq!(entries.give_up(call(4), GiveUp::Cancel), None);
-        assert_eq!(entries.remove(id(1), Queue::Plain), [call(3)], "who has cancelled hears nothing");
+        assert_eq!(
+            entries.remove(id(1), Queue::Plain),
+            [call(3)],
+            "who has cancelled hears nothing"
+        );
         assert!(is_clean(&entries));
     }
 

@@ -93,7 +93,9 @@ async fn one(branch: &Rc<Branch>, entry: Entry) -> usize {
             Err(error) => branch.reject(&format!("a message is malformed: {error}")),
         },
         Some("lost") => match lost(text) {
-            Some((queue, id)) => branch.entry_lost(id, queue, "its lease has ended, or it was started anew"),
+            Some((queue, id)) => {
+                branch.entry_lost(id, queue, "its lease has ended, or it was started anew")
+            }
             None => branch.reject("what is said of a lost server is malformed"),
         },
         Some("moved") => match moved(text) {
