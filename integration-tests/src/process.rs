@@ -52,13 +52,6 @@ impl Process {
         self.signal("CONT");
     }
 
-    /// Waits until it ends by itself, and blocks the calling thread meanwhile.
-    pub fn wait(&mut self) -> ExitStatus {
-        // Waiting closes it otherwise, and it would end by that.
-        let _open = self.0.stdin.take();
-        self.0.wait().expect("it is our child")
-    }
-
     /// The memory that it takes.
     #[must_use]
     pub fn memory(&self) -> Memory {
