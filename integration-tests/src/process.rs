@@ -35,6 +35,10 @@ impl Process {
     ///
     /// # Panics
     /// It was started without a pipe for them.
+    #[expect(
+        clippy::unbuffered_bytes,
+        reason = "a buffer would keep what follows the line from the next call"
+    )]
     pub fn line(&mut self) -> String {
         let lines = self.0.stdout.as_mut().expect("a process whose lines are read");
         // Byte by byte: nothing is lost between two calls.
