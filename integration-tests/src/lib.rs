@@ -1,5 +1,6 @@
 //! Worlds with real processes, for the contract and for scenarios of their own.
 
+mod fleet;
 mod memory;
 mod process;
 mod processor;
@@ -11,6 +12,7 @@ mod scenario;
 mod unix_world;
 mod waiting;
 
+pub use fleet::Fleet;
 pub use memory::Memory;
 pub use process::{Process, end_with_parent};
 pub use processor::own_processor;

@@ -20,6 +20,11 @@ impl Process {
     /// Asks it to stop, and blocks the calling thread until it has ended.
     pub fn stop(&mut self) -> ExitStatus {
         self.terminate();
+        self.wait()
+    }
+
+    /// Blocks the calling thread until it has ended.
+    pub fn wait(&mut self) -> ExitStatus {
         // Waiting closes it otherwise, and it would end by that.
         let _open = self.0.stdin.take();
         self.0.wait().expect("it is our child")
@@ -30,6 +35,10 @@ impl Process {
     ///
     /// # Panics
     /// It was started without a pipe for them.
+    #[expect(
+        clippy::unbuffered_bytes,
+        reason = "a buffer would keep what follows the line from the next call"
+    )]
     pub fn line(&mut self) -> String {
         let lines = self.0.stdout.as_mut().expect("a process whose lines are read");
         // Byte by byte: nothing is lost between two calls.
@@ -45,13 +54,6 @@ impl Process {
     /// Lets it go on.
     pub fn resume(&self) {
         self.signal("CONT");
-    }
-
-    /// Waits until it ends by itself, and blocks the calling thread meanwhile.
-    pub fn wait(&mut self) -> ExitStatus {
-        // Waiting closes it otherwise, and it would end by that.
-        let _open = self.0.stdin.take();
-        self.0.wait().expect("it is our child")
     }
 
     /// The memory that it takes.

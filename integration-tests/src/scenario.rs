@@ -18,6 +18,7 @@ pub const SCENARIO: &str = "scenario";
 /// |---|---|
 /// | `add(a, b)` | adds |
 /// | `order(path, number)` | writes `number` as a line to a file, takes a moment, and gives its process |
+/// | `long_order(path, number, ms)` | writes `number` as a line to a file, and takes so long |
 /// | `flood(items, size)` | streams so many items of `size` bytes, all of which are the same memory |
 /// | `swallow(pause, stream)` | counts the bytes of a stream; after `pause` items it waits for `go_on` |
 /// | `until_paused()` | waits until a `swallow` has come to its pause |
@@ -30,14 +31,15 @@ pub fn scenario_service() -> Functions {
     Functions::new(SCENARIO)
         .add("add", |a: i64, b: i64| a + b)
         .try_add("order", |path: String, number: u64| async move {
-            let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
-            // One write, so that lines of several processes do not mix.
-            let written =
-                file.and_then(|mut file| file.write_all(format!("{number}\n").as_bytes()));
-            written.map_err(|error| error.to_string())?;
+            note(&path, number)?;
             // So that a server which is told to stop has work under way.
             tokio::time::sleep(Duration::from_millis(1)).await;
             Ok::<u32, String>(std::process::id())
+        })
+        .try_add("long_order", |path: String, number: u64, ms: u64| async move {
+            note(&path, number)?;
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            Ok::<(), String>(())
         })
         .stream("flood", |items: usize, size: usize| {
             stream::repeat(Bytes::from(vec![7; size])).take(items)
@@ -65,6 +67,13 @@ pub fn scenario_service() -> Functions {
             items.take(n).collect::<Vec<_>>().await.len()
         })
         .stream("echo", |items: ArgumentStream<Bytes>| items)
+}
+
+fn note(path: &str, number: u64) -> Result<(), String> {
+    let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
+    // One write, so that lines of several processes do not mix.
+    let written = file.and_then(|mut file| file.write_all(format!("{number}\n").as_bytes()));
+    written.map_err(|error| error.to_string())
 }
 
 async fn take_one(permits: &Semaphore) {

@@ -66,7 +66,7 @@ impl Scene {
     }
 
     /// Nobody can tell what became of the call that was under way.
-    async fn is_in_doubt(self) {
+    async fn ends_in_doubt(self) {
         let error = self.running.await.unwrap().unwrap_err();
         assert!(matches!(error, CallError::OutcomeUnknown(_)), "{error:?}");
         assert_eq!(error.reason(), Reason::ServerLost);
@@ -84,7 +84,7 @@ async fn a_broker_that_is_killed_and_started_again() {
     scene.broker().restart();
     assert_eq!(waiting.await.unwrap().unwrap(), 3);
     scene.goes_on().await;
-    scene.is_in_doubt().await;
+    scene.ends_in_doubt().await;
 }
 
 #[farcall::test]
@@ -94,7 +94,7 @@ async fn a_broker_that_comes_back_with_what_it_wrote_down() {
     scene.calm().await;
     scene.broker().restart();
     scene.goes_on().await;
-    scene.is_in_doubt().await;
+    scene.ends_in_doubt().await;
 }
 
 #[farcall::test]
@@ -102,7 +102,7 @@ async fn a_broker_that_is_flushed() {
     let scene = Scene::open().await;
     scene.broker().command(&["FLUSHALL"]);
     scene.goes_on().await;
-    scene.is_in_doubt().await;
+    scene.ends_in_doubt().await;
 }
 
 #[farcall::test]
@@ -116,7 +116,7 @@ async fn a_group_that_is_destroyed() {
     let again = |event| matches!(event, Event::ServerUp(_)).then_some(());
     events.find(again).await.unwrap();
     scene.goes_on().await;
-    scene.is_in_doubt().await;
+    scene.ends_in_doubt().await;
 }
 
 #[farcall::test]
@@ -167,7 +167,7 @@ async fn a_broker_that_follows_another_for_a_while() {
     scene.calm().await;
     scene.broker().command(&["REPLICAOF", "NO", "ONE"]);
     scene.goes_on().await;
-    scene.is_in_doubt().await;
+    scene.ends_in_doubt().await;
 }
 
 #[farcall::test]

@@ -24,7 +24,7 @@ use crate::entry_id::EntryId;
 use crate::hub::Hub;
 use crate::keeper::{self, Live};
 use crate::keys::{Keys, Member, Queue};
-use crate::lease::News;
+use crate::lease::{News, Told};
 use crate::members::{Change, Gone, Listed, Members, Order};
 use crate::outbox::{Batch, Outbox, Share, TakeBack};
 use crate::presence::Presence;
@@ -773,8 +773,13 @@ impl Branch {
         }
     }
 
-    pub(crate) fn news(self: &Rc<Self>, news: News) {
-        match news {
+    pub(crate) fn news(self: &Rc<Self>, told: Told) {
+        // A renewal and a new connection find out at the same time that a membership is lost: what is
+        // said of one that has ended must not end the next.
+        if told.member != self.state.borrow().member.as_str() {
+            return;
+        }
+        match told.news {
             News::Listening => {
                 self.state.borrow_mut().listens = true;
                 self.trouble.notify_one();

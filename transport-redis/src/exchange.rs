@@ -117,7 +117,10 @@ async fn exchange(branch: &Rc<Branch>, mut batch: Batch, member: Member) {
                 match read(&reply, &batch) {
                     Answer::Done(reply) => branch.exchanged(batch, reply),
                     Answer::Unknown => {
-                        branch.begin_anew("its lease ended, or the broker forgot it");
+                        // Somebody else may have found out first.
+                        if branch.state.borrow().member == member {
+                            branch.begin_anew("its lease ended, or the broker forgot it");
+                        }
                         branch.lost(&batch, in_doubt);
                     }
                     Answer::Unreadable => {

@@ -13,7 +13,7 @@ use crate::branch::Branch;
 use crate::connect::{Connection, Purpose};
 use crate::fault::{Fault, classify};
 use crate::keys::{Keys, Member};
-use crate::lease::{Hold, News, Role, keep as keep_for};
+use crate::lease::{Hold, Role, Told, keep as keep_for};
 use crate::message::record;
 use crate::reply;
 use crate::requests;
@@ -39,8 +39,8 @@ pub(crate) async fn keep(branch: Rc<Branch>) {
     branch.hub.spawn({
         let branch = Rc::clone(&branch);
         async move {
-            while let Some(news) = heard.recv().await {
-                branch.news(news);
+            while let Some(told) = heard.recv().await {
+                branch.news(told);
             }
         }
     });
@@ -66,7 +66,7 @@ pub(crate) async fn keep(branch: Rc<Branch>) {
 async fn stay(
     branch: &Rc<Branch>,
     mut connection: Connection,
-    news: &UnboundedSender<News>,
+    news: &UnboundedSender<Told>,
     backoff: &mut Backoff,
 ) -> Result<(), String> {
     let mut pushes = connection.pushes.take();

@@ -32,7 +32,7 @@ pub(crate) struct Hold {
     pub(crate) service: CompactString,
     pub(crate) keys: Keys,
     pub(crate) member: String,
-    pub(crate) news: UnboundedSender<News>,
+    pub(crate) news: UnboundedSender<Told>,
 }
 
 #[derive(Debug)]
@@ -68,6 +68,20 @@ pub(crate) enum News {
     Missed,
     /// The lease is over, and others know.
     Lost,
+}
+
+/// News, and whose. What is told of a member may come when its node is another one already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) member: String,
+    pub(crate) news: News,
+}
+
+impl Hold {
+    fn tell(&self, news: News) {
+        // The receiver is the node's: without it the order to end is on its way.
+        let _ = self.news.send(Told { member: self.member.clone(), news });
+    }
 }
 
 /// How long keys live after the last sign of any member.
@@ -201,10 +215,9 @@ impl Keeper {
                 return false;
             }
         }
-        // The receiver is the node's: without it the order to end is on its way.
-        let _ = hold.news.send(News::Listening);
+        hold.tell(News::Listening);
         if known.joined {
-            let _ = hold.news.send(News::Missed);
+            hold.tell(News::Missed);
         }
         let period = (self.lease / 10).min(LONGEST_PERIOD);
         let began = Instant::now();
@@ -214,7 +227,7 @@ impl Keeper {
             tokio::select! {
                 push = pushes.next() => match push.map(|push| news(&push)) {
                     None | Some(Pushed::End) => return began.elapsed() >= period,
-                    Some(Pushed::News(news)) => drop(hold.news.send(news)),
+                    Some(Pushed::News(news)) => hold.tell(news),
                     Some(Pushed::Other) => {}
                 },
                 role = joined.recv() => {
@@ -252,10 +265,10 @@ impl Keeper {
         self.clock.set(renewed.clock);
         if !renewed.known {
             known.joined = false;
-            let _ = hold.news.send(News::Lost);
+            hold.tell(News::Lost);
             return Ok(());
         }
-        let _ = hold.news.send(News::Version(renewed.version));
+        hold.tell(News::Version(renewed.version));
         let late = known.renewed.is_none_or(|at| at.elapsed() > self.lease / 2);
         if late || asked.elapsed() > self.lease / 2 {
             known.sound_since = Some(Instant::now());

@@ -1,9 +1,12 @@
-//! Runs every example, as a reader of the README would.
+//! Runs every example, as a reader of the README would, and once more with another transport.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use sha2::{Digest, Sha256};
+
+use crate::broker::Broker;
 use crate::steps::{cargo, root, step};
 
 /// Examples that end by themselves.
@@ -13,20 +16,65 @@ const ALONE: &[&str] =
 /// Examples that are run together: a server, and a client of it.
 const PAIRS: &[(&str, &str)] = &[("calc_server", "calc_client")];
 
-/// Runs them all, in a folder for their sockets that goes with them.
+/// What carries the calls.
+enum Round<'a> {
+    /// Built and started by cargo, with sockets in this folder.
+    Unix(&'a Path),
+    /// The same programs as they lie there.
+    Redis(&'a Broker),
+}
+
+/// Runs them all by sockets in a folder that goes with them, and then by a Redis server that does.
 pub(crate) fn run() -> Result<(), String> {
     complete()?;
     step("building the examples", cargo(&["build", "--examples"]))?;
     let sockets = tempfile::tempdir().map_err(|error| format!("a folder for sockets: {error}"))?;
-    for example in ALONE {
-        step(&format!("example {example}"), run_example(example, sockets.path()))?;
+    let broker = Broker::start()?;
+    let rounds = [Round::Unix(sockets.path()), Round::Redis(&broker)];
+    for round in &rounds {
+        for example in ALONE {
+            step(&format!("example {example} on {}", round.name()), round.command(example)?)?;
+        }
+        for (server, client) in PAIRS {
+            let mut server = Server::start(server, round)?;
+            step(&format!("example {client} on {}", round.name()), round.command(client)?)?;
+            server.stop()?;
+        }
     }
-    for (server, client) in PAIRS {
-        let mut server = Server::start(server, sockets.path())?;
-        step(&format!("example {client}"), run_example(client, sockets.path()))?;
-        server.stop()?;
+    one_program(&rounds)
+}
+
+/// Shows that a variable alone decides what carries the calls: a program, to the byte, on each transport.
+fn one_program(rounds: &[Round<'_>]) -> Result<(), String> {
+    let path = program("quickstart")?;
+    println!("\n== one program on every transport: {}", path.display());
+    let before = sha256(&path)?;
+    println!("sha256 {before}");
+    for round in rounds {
+        let mut command = Command::new(&path);
+        round.configure(&mut command);
+        let output = command.output().map_err(|error| format!("quickstart: {error}"))?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let travel = format!("calls travel over `{}`", round.name());
+        if !output.status.success() || !said.contains(&travel) {
+            let wrong = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("quickstart on {}: {said}{wrong}", round.name()));
+        }
+        println!("FARCALL_TRANSPORT={}: {travel}", round.name());
     }
-    Ok(())
+    if sha256(&path)? == before { Ok(()) } else { Err("quickstart was built again".to_owned()) }
+}
+
+fn sha256(path: &Path) -> Result<String, String> {
+    let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Where cargo has put an example: beside this program, with which it shares the folder of builds.
+fn program(example: &str) -> Result<PathBuf, String> {
+    let this = std::env::current_exe().map_err(|error| format!("this program: {error}"))?;
+    let path = this.with_file_name("examples").join(example);
+    if path.exists() { Ok(path) } else { Err(format!("{} was not built", path.display())) }
 }
 
 /// Every file in `examples/` is in one of the lists.
@@ -48,10 +96,30 @@ fn complete() -> Result<(), String> {
     Ok(())
 }
 
-fn run_example(name: &str, sockets: &Path) -> Command {
-    let mut command = cargo(&["run", "--quiet", "--example", name]);
-    command.env("FARCALL_UNIX__SOCKET_DIR", sockets);
-    command
+impl Round<'_> {
+    fn name(&self) -> &'static str {
+        match self {
+            Round::Unix(_) => "unix",
+            Round::Redis(_) => "redis",
+        }
+    }
+
+    fn configure(&self, command: &mut Command) {
+        command.env("FARCALL_TRANSPORT", self.name());
+        match self {
+            Round::Unix(sockets) => command.env("FARCALL_UNIX__SOCKET_DIR", sockets),
+            Round::Redis(broker) => command.env("FARCALL_REDIS__URL", broker.url()),
+        };
+    }
+
+    fn command(&self, example: &str) -> Result<Command, String> {
+        let mut command = match self {
+            Round::Unix(_) => cargo(&["run", "--quiet", "--example", example]),
+            Round::Redis(_) => Command::new(program(example)?),
+        };
+        self.configure(&mut command);
+        Ok(command)
+    }
 }
 
 /// A server, stopped with its owner.
@@ -62,9 +130,9 @@ struct Server {
 
 impl Server {
     /// Starts it, and waits until it says that it serves.
-    fn start(name: &'static str, sockets: &Path) -> Result<Server, String> {
-        println!("\n== example {name}");
-        let mut command = run_example(name, sockets);
+    fn start(name: &'static str, round: &Round<'_>) -> Result<Server, String> {
+        println!("\n== example {name} on {}", round.name());
+        let mut command = round.command(name)?;
         let child = command.stderr(Stdio::piped()).spawn();
         let child = child.map_err(|error| format!("{name}: cannot start it: {error}"))?;
         let mut server = Server { name, child };

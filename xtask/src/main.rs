@@ -6,6 +6,7 @@
 //! It needs nothing but cargo: what else the steps use is found or installed first, and named;
 //! where it cannot be, what to install is said.
 
+mod broker;
 mod examples;
 mod matrix;
 mod redis;
@@ -17,7 +18,7 @@ const HELP: &str = "\
 usage: cargo xtask COMMAND
 
   test    finds or installs what the tests need, then runs formatting, clippy, all tests,
-          doc tests, every example, and the documentation, each with warnings denied;
+          doc tests, every example on unix and on redis, and the documentation, each with warnings denied;
           the outcomes of the contract are compared with the matrix in docs/SEMANTICS.md
   matrix  runs the contract on every transport and writes that matrix
   help    this

@@ -34,6 +34,11 @@ fi
 update-rc.d redis-server disable
 "#;
 
+/// The program, which [`redis_server`] has found.
+pub(crate) fn program() -> OsString {
+    std::env::var_os(VARIABLE).unwrap_or_else(|| "redis-server".into())
+}
+
 /// Finds the server, or installs it.
 pub(crate) fn redis_server() -> Result<(), String> {
     let named = std::env::var_os(VARIABLE);
