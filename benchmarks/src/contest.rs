@@ -87,11 +87,12 @@ mod tests {
     fn references_and_goals_name_peers_of_the_contest() {
         for contest in ALL {
             let takes_part = |name: &str| contest.peers.iter().any(|peer| peer.name() == name);
+            assert!(takes_part(contest.ours), "{}", contest.ours);
             for reference in contest.references {
                 assert!(takes_part(reference), "{reference}");
             }
             for goal in contest.goals {
-                assert!(takes_part(goal.other), "{goal:?}");
+                assert!(takes_part(goal.other) && goal.instead.is_none_or(takes_part), "{goal:?}");
             }
         }
     }

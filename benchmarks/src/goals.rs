@@ -17,7 +17,7 @@ pub(crate) struct Goal {
     figure: Figure,
     shape: Shape,
     /// Whose goal it is, if not that of the contest's own peer.
-    instead: Option<&'static str>,
+    pub(crate) instead: Option<&'static str>,
     /// The other peer.
     pub(crate) other: &'static str,
     bound: Bound,

@@ -39,6 +39,8 @@ pub(crate) const UNIX: &[&dyn Peer] = &[
 
 /// Those that talk through a broker, in the same order.
 pub(crate) const REDIS: &[&dyn Peer] = &[
+    &farcall::FARCALL_REDIS,
+    &farcall::FARCALL_REDIS_TCP,
     &redis_bare::RedisBare,
     &redis_bare::RedisBareTcp,
     &nats::Nats,

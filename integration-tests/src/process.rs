@@ -1,10 +1,11 @@
 //! A server in a process of its own.
 
 use std::process::{Child, Command, ExitStatus};
+use std::time::Duration;
 
 use farcall_testkit::Remote;
 
-use crate::Memory;
+use crate::{Memory, processor};
 
 /// A process, killed when this is dropped.
 #[derive(Debug)]
@@ -21,7 +22,17 @@ impl Process {
         self.wait()
     }
 
-    /// Blocks the calling thread until it has ended.
+    /// Stops it in its tracks (SIGSTOP): its connections stay, and it does nothing.
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.signal("CONT");
+    }
+
+    /// Waits until it ends by itself, and blocks the calling thread meanwhile.
     pub fn wait(&mut self) -> ExitStatus {
         // Waiting closes it otherwise, and it would end by that.
         let _open = self.0.stdin.take();
@@ -33,6 +44,17 @@ impl Process {
     pub fn memory(&self) -> Memory {
         Memory::of(self.0.id())
     }
+
+    /// The processor time that it has taken.
+    #[must_use]
+    pub fn processor(&self) -> Duration {
+        processor::of(&format!("/proc/{}/stat", self.0.id()))
+    }
+
+    fn signal(&self, name: &str) {
+        let kill = Command::new("kill").args(["-s", name, &self.0.id().to_string()]).status();
+        assert!(kill.expect("`kill` is there").success());
+    }
 }
 
 impl Remote for Process {
@@ -42,8 +64,7 @@ impl Remote for Process {
     }
 
     fn terminate(&mut self) {
-        let kill = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
-        assert!(kill.expect("`kill` is there").success());
+        self.signal("TERM");
     }
 }
 

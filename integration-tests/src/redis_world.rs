@@ -8,13 +8,14 @@ use farcall::transport::Transport;
 use farcall::{Config, Node};
 use farcall_testkit::{Options, Remote, SERVICE, World};
 
-use crate::{Process, RedisServer};
+use crate::{Process, RedisServer, own_processor};
 
 /// Nobody but the test is in here.
 #[derive(Debug)]
 pub struct RedisWorld {
     broker: RedisServer,
     server: &'static str,
+    lease: Duration,
 }
 
 /// As short as it may be on a busy machine: tests wait for it when they kill a server.
@@ -30,7 +31,14 @@ impl RedisWorld {
     /// The same, with a broker that was started in some other way.
     #[must_use]
     pub fn with(broker: RedisServer, server: &'static str) -> Self {
-        RedisWorld { broker, server }
+        RedisWorld { broker, server, lease: LEASE }
+    }
+
+    /// The same, with another lease than 2 s.
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
     }
 
     /// The broker.
@@ -42,16 +50,23 @@ impl RedisWorld {
     /// How nodes reach it.
     #[must_use]
     pub fn config(&self) -> RedisConfig {
-        RedisConfig { url: self.broker.url(), lease: LEASE, ..RedisConfig::default() }
+        RedisConfig { url: self.broker.url(), lease: self.lease, ..RedisConfig::default() }
     }
 
     /// Starts a server; it may return before it can be called.
     #[must_use = "it is killed when it is dropped"]
     pub fn spawn(&self, options: &Options) -> Process {
-        let child = Command::new(self.server)
+        self.spawn_program(self.server, options, &[])
+    }
+
+    /// Starts another program in this world, with words for it.
+    #[must_use = "it is killed when it is dropped"]
+    pub fn spawn_program(&self, program: &str, options: &Options, words: &[&str]) -> Process {
+        let child = Command::new(program)
+            .args(words)
             .env("FARCALL_TRANSPORT", "redis")
             .env("FARCALL_REDIS__URL", self.broker.url())
-            .env("FARCALL_REDIS__LEASE", format!("{}ms", LEASE.as_millis()))
+            .env("FARCALL_REDIS__LEASE", format!("{}ms", self.lease.as_millis()))
             .envs(options.variables())
             .stdin(Stdio::piped())
             .spawn();
@@ -63,6 +78,38 @@ impl RedisWorld {
         let mut config = Config::default();
         config.client.wait_for_server = Duration::from_secs(30);
         Node::open_with(config, self.transport()).await.expect("the transport opens")
+    }
+}
+
+impl RedisWorld {
+    /// How often nodes have asked the broker for something so far.
+    #[must_use]
+    pub fn asked(&self) -> u64 {
+        let stats: String = self.broker.ask(&["INFO", "commandstats"]);
+        let calls = |line: &str| {
+            let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+            // Others are run by scripts, or by tests.
+            let asks = ["eval", "evalsha", "hello", "xread", "xreadgroup", "ssubscribe"];
+            asks.contains(&name).then(|| rest.split(',').next()?.parse::<u64>().ok())?
+        };
+        stats.lines().filter_map(calls).sum()
+    }
+
+    /// Watches for a second how busy the broker, the nodes of this thread and a server are kept, and
+    /// fails if that is more than what some nodes need which have nothing to do. A broker that was
+    /// killed is not asked.
+    ///
+    /// # Panics
+    /// Something spins.
+    pub async fn assert_calm(&self, server: &Process) {
+        let asked = || if self.broker.runs() { self.asked() } else { 0 };
+        let (began, before) = (asked(), (own_processor(), server.processor()));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let after = (own_processor() - before.0, server.processor() - before.1);
+        let asked = asked() - began;
+        let busy = Duration::from_millis(400);
+        assert!(asked < 300, "the broker is asked {asked} times a second");
+        assert!(after.0 < busy && after.1 < busy, "a second took (client, server) {after:?}");
     }
 }
 

@@ -47,6 +47,8 @@ pub(crate) struct Branch {
     pub(crate) is_dirty: Cell<bool>,
     /// Something is on its way to the broker.
     pub(crate) exchanging: Cell<bool>,
+    /// Somebody asks again and again whether others have room.
+    pub(crate) asking: Cell<bool>,
 }
 
 pub(crate) struct State {
@@ -94,6 +96,19 @@ pub(crate) struct Serving {
     pub(crate) readers: [Option<u64>; 2],
     /// Reads that are under way.
     pub(crate) reading: usize,
+}
+
+impl State {
+    /// The calls that this server has taken and not settled.
+    pub(crate) fn load(&self) -> usize {
+        Queue::BOTH.iter().map(|queue| self.deliveries.unsettled(*queue)).sum()
+    }
+
+    /// Whether it has more than it can run, and others may have room.
+    pub(crate) fn wants_room_elsewhere(&self) -> bool {
+        let concurrency = self.serving.as_ref().map(|it| it.announcement.concurrency);
+        self.members.ready().0 > 1 && concurrency.is_some_and(|most| self.load() as u64 > most)
+    }
 }
 
 impl Serving {
@@ -147,6 +162,7 @@ impl Branch {
             presence: Presence::default(),
             is_dirty: Cell::new(false),
             exchanging: Cell::new(false),
+            asking: Cell::new(false),
         });
         hub.spawn(keeper::keep(Rc::clone(&branch)));
         hub.spawn(exchange::run(Rc::clone(&branch)));
@@ -537,13 +553,13 @@ impl Branch {
         self.hub.sent();
     }
 
-    /// A batch was sent, and nobody knows whether it arrived.
-    pub(crate) fn lost(&self, batch: &Batch) {
+    /// A batch was not exchanged, or, in doubt, nobody knows whether it was.
+    pub(crate) fn lost(&self, batch: &Batch, in_doubt: bool) {
         self.state.borrow_mut().outbox.sent(batch);
         for pack in &batch.packs {
             for id in &pack.calls {
                 let reason = "the broker was lost while it was handed over".to_owned();
-                self.undelivered(*id, reason, true);
+                self.undelivered(*id, reason, in_doubt);
             }
         }
         self.hub.sent();

@@ -11,11 +11,10 @@ use crate::branch::Branch;
 use crate::entry_id::EntryId;
 use crate::fault::{Fault, classify, words};
 use crate::keys::{Member, Queue};
-use crate::lease::keep;
 use crate::message;
 use crate::outbox::Batch;
 use crate::reply;
-use crate::scripts::Arguments;
+use crate::scripts::Script;
 
 /// Between two tries of what the broker refuses.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -23,7 +22,6 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// What became of a batch.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Reply {
-    pub(crate) clock: u64,
     /// Calls that other servers could run at once.
     pub(crate) room_elsewhere: u64,
     /// Below which entry each queue was trimmed, if it was.
@@ -102,39 +100,42 @@ pub(crate) async fn drained(branch: &Rc<Branch>) {
 async fn exchange(branch: &Rc<Branch>, mut batch: Batch, member: Member) {
     branch.exchanging.set(true);
     let mut strict = !batch.packs.is_empty();
+    // Whether it may have been done all the same.
+    let mut in_doubt = false;
     loop {
         let live = branch.connected().await;
         if live.member != member {
-            branch.lost(&batch);
+            branch.lost(&batch, in_doubt);
             break;
         }
         let scripts = branch.hub.scripts;
         let script = if strict { &scripts.exchange_with_memory } else { &scripts.exchange };
         let mut io = live.io.clone();
-        let arguments = arguments(branch, &batch, &member);
-        match script.run(&mut io, &arguments).await {
+        let command = command(script, branch, &batch, &member);
+        match script.send(&mut io, &command).await {
             Ok(reply) => {
-                match read(reply, &batch) {
-                    Answer::Done(reply) => {
-                        branch.hub.clock.set(reply.clock);
-                        branch.exchanged(batch, reply);
-                    }
+                match read(&reply, &batch) {
+                    Answer::Done(reply) => branch.exchanged(batch, reply),
                     Answer::Unknown => {
                         // Somebody else may have found out first.
                         if branch.state.borrow().member == member {
                             branch.begin_anew("its lease ended, or the broker forgot it");
                         }
-                        branch.lost(&batch);
+                        branch.lost(&batch, in_doubt);
                     }
                     Answer::Unreadable => {
                         tracing::error!(service = %branch.service, "a reply of the broker is not understood");
-                        branch.lost(&batch);
+                        branch.lost(&batch, true);
                     }
                 }
                 break;
             }
             Err(error) => match classify(&error) {
-                Fault::Reconnect | Fault::Reload => branch.broken(&live),
+                Fault::Reconnect | Fault::Reload => {
+                    // What a server says by a code of its own it says before it begins.
+                    in_doubt |= error.code().is_none();
+                    branch.broken(&live);
+                }
                 Fault::Unwritable(trouble) => {
                     // It was refused whole; calls whose time is over meanwhile end by that.
                     branch.tell_trouble(&trouble);
@@ -155,7 +156,7 @@ async fn exchange(branch: &Rc<Branch>, mut batch: Batch, member: Member) {
                         "the broker refuses what is sent"
                     );
                     branch.tell_trouble(&words(&error));
-                    branch.lost(&batch);
+                    branch.lost(&batch, true);
                     // Not again at once: nothing here makes it better.
                     tokio::time::sleep(PAUSE).await;
                     break;
@@ -166,74 +167,92 @@ async fn exchange(branch: &Rc<Branch>, mut batch: Batch, member: Member) {
     branch.exchanging.set(false);
 }
 
-fn arguments(branch: &Branch, batch: &Batch, member: &Member) -> Arguments {
+/// The command for a batch, as `exchange.lua` and `rare.lua` say.
+fn command(script: &Script, branch: &Branch, batch: &Batch, member: &Member) -> redis::Cmd {
     let state = branch.state.borrow();
-    let mut arguments = Arguments::new(&branch.keys, member.as_str());
-    let add = &mut arguments;
-    add.add(state.exchange).add(keep(branch.hub.lease).as_millis());
-    match &state.serving {
-        Some(_) => {
-            let load: usize = Queue::BOTH.iter().map(|it| state.deliveries.unsettled(*it)).sum();
-            add.add(load)
-        }
-        None => add.add(""),
-    };
-    match batch.read {
-        Some((id, bytes)) => add.add(id).add(bytes),
-        None => add.add("").add(0),
-    };
-    add.add(branch.hub.limits.max_peer_bytes);
-    for queue in Queue::BOTH {
-        let settled = &batch.settled[queue.index()];
-        add.add(settled.iter().map(|it| it.calls).sum::<usize>()).add(settled.len());
-        for it in settled {
-            add.add(it.id);
-        }
-        let deletes = &batch.deletes[queue.index()];
-        add.add(deletes.len());
-        for id in deletes {
-            add.add(id);
-        }
-        add.add(u8::from(batch.trims[queue.index()]));
+    let keys = &branch.keys;
+    let [plain, nested] = &batch.settled;
+    let bytes = batch.messages.iter().map(|it| 2 * it.frames.len()).sum::<usize>()
+        + batch.packs.iter().map(|it| it.bytes.len()).sum::<usize>();
+    let count = 16 + 3 * (batch.messages.len() + batch.packs.len()) + plain.len() + nested.len();
+    let mut command = script.command(count, bytes + 40 * count);
+    command.arg(4 + batch.messages.len()).arg(&*keys.prefix).arg(keys.state());
+    command.arg(keys.queue(Queue::Plain)).arg(keys.queue(Queue::Nested));
+    for message in &batch.messages {
+        command.arg(keys.inbox(&message.member));
     }
-    add.add(batch.put_backs.len());
+    command.arg(&*keys.channels).arg(member.as_str()).arg(state.exchange);
+    let load = state.load();
+    match &state.serving {
+        Some(_) => command.arg(load),
+        None => command.arg(""),
+    };
+    command.arg(branch.hub.limits.max_peer_bytes);
+    for settled in [plain, nested] {
+        command.arg(settled.iter().map(|it| it.calls).sum::<usize>()).arg(settled.len());
+    }
+    command.arg(batch.messages.len()).arg(batch.packs.len());
+    let before_rare =
+        12 + plain.len() + nested.len() + 2 * batch.messages.len() + 3 * batch.packs.len();
+    command.arg(before_rare);
+    for it in plain.iter().chain(nested) {
+        command.arg(it.id.to_string());
+    }
+    let mut bytes = BytesMut::new();
+    for it in &batch.messages {
+        bytes.clear();
+        message::head(member, it.number, &mut bytes);
+        bytes.put_slice(&it.frames);
+        command.arg(it.member.as_str()).arg(&bytes[..]);
+    }
+    for it in &batch.packs {
+        command.arg(it.queue.number()).arg(it.calls.len()).arg(&it.bytes[..]);
+    }
+    let wants_room = state.wants_room_elsewhere();
+    if wants_room || batch.has_rare() {
+        add_rare(&mut command, batch, member, wants_room);
+    }
+    command
+}
+
+fn add_rare(command: &mut redis::Cmd, batch: &Batch, member: &Member, wants_room: bool) {
+    match batch.read {
+        Some((id, bytes)) => command.arg(id.to_string()).arg(bytes),
+        None => command.arg("").arg(0),
+    };
+    command.arg(u8::from(wants_room));
+    for queue in Queue::BOTH {
+        let deletes = &batch.deletes[queue.index()];
+        command.arg(deletes.len());
+        for id in deletes {
+            command.arg(id.to_string());
+        }
+        command.arg(u8::from(batch.trims[queue.index()]));
+    }
+    command.arg(batch.put_backs.len());
     for it in &batch.put_backs {
         let places: Vec<String> = it.places.iter().map(usize::to_string).collect();
-        add.add(it.queue.number()).add(it.id).add(&it.client).add(it.since_ms);
-        add.add(it.places.len()).add(places.join(",")).bytes(it.pack.clone());
+        command.arg(it.queue.number()).arg(it.id.to_string()).arg(it.client.as_str());
+        command.arg(it.since_ms).arg(it.places.len()).arg(places.join(",")).arg(&it.pack[..]);
     }
-    add.add(batch.take_backs.len());
+    command.arg(batch.take_backs.len());
     for it in &batch.take_backs {
-        add.add(it.queue.number()).add(it.id).add(u8::from(it.whole));
+        command.arg(it.queue.number()).arg(it.id.to_string()).arg(u8::from(it.whole));
         let mut cancel = BytesMut::new();
         if let Some(id) = it.cancel {
             message::head(member, 0, &mut cancel);
             message::add(&Frame::Cancel { id }, &mut cancel);
         }
-        add.bytes(cancel.freeze());
+        command.arg(&cancel[..]);
     }
-    add.add(batch.messages.len());
-    for it in &batch.messages {
-        let mut bytes = BytesMut::with_capacity(it.frames.len() + 64);
-        message::head(member, it.number, &mut bytes);
-        bytes.put_slice(&it.frames);
-        add.add(&it.member).bytes(bytes.freeze());
-    }
-    add.add(batch.packs.len());
-    for it in &batch.packs {
-        add.add(it.queue.number()).add(it.calls.len()).bytes(it.bytes.clone());
-    }
-    arguments
 }
 
-fn read(reply: Value, batch: &Batch) -> Answer {
-    let Some(items) = reply::array(&reply) else { return Answer::Unreadable };
-    match items.first().and_then(reply::text) {
-        Some("ok") => {}
-        Some("unknown") => return Answer::Unknown,
-        _ => return Answer::Unreadable,
+fn read(reply: &Value, batch: &Batch) -> Answer {
+    let Some(text) = reply::text(reply) else { return Answer::Unreadable };
+    if text == "unknown" {
+        return Answer::Unknown;
     }
-    match read_done(items) {
+    match read_done(text) {
         Some(reply)
             if reply.messages.len() == batch.messages.len()
                 && reply.packs.len() == batch.packs.len()
@@ -245,33 +264,37 @@ fn read(reply: Value, batch: &Batch) -> Answer {
     }
 }
 
-fn read_done(items: &[Value]) -> Option<Reply> {
-    let list = |at: usize| items.get(at).and_then(reply::array);
-    let trimmed = list(3)?;
-    let below = |at: usize| trimmed.get(at).and_then(reply::text).and_then(|it| it.parse().ok());
-    let take_back = |value: &Value| match reply::text(value)? {
-        "removed" => Some(TakeBackFate::Removed),
-        "waits" => Some(TakeBackFate::Waits),
+fn read_done(text: &str) -> Option<Reply> {
+    let mut parts = text.strip_prefix("ok;")?.split(';');
+    let room_elsewhere = parts.next()?.parse().ok()?;
+    let trimmed = [parts.next()?.parse().ok(), parts.next()?.parse().ok()];
+    let take_back = |word: &str| match word {
+        "removed" => TakeBackFate::Removed,
+        "waits" => TakeBackFate::Waits,
         // What is gone was taken: nobody else removes it.
-        _ => Some(TakeBackFate::Taken),
+        _ => TakeBackFate::Taken,
     };
-    let message = |value: &Value| match reply::number(value)? {
-        0 => Some(Fate::Gone),
-        2 => Some(Fate::Full),
-        _ => Some(Fate::Delivered),
+    let message = |byte: u8| match byte {
+        b'0' => Some(Fate::Gone),
+        b'1' => Some(Fate::Delivered),
+        b'2' => Some(Fate::Full),
+        _ => None,
     };
     Some(Reply {
-        clock: reply::number(items.get(1)?)?,
-        room_elsewhere: reply::number(items.get(2)?)?,
-        trimmed: [below(0), below(1)],
-        take_backs: list(4)?.iter().map(take_back).collect::<Option<_>>()?,
-        messages: list(5)?.iter().map(message).collect::<Option<_>>()?,
-        packs: list(6)?.iter().map(pack).collect::<Option<_>>()?,
+        room_elsewhere,
+        trimmed,
+        take_backs: words_of(parts.next()?).map(take_back).collect(),
+        messages: parts.next()?.bytes().map(message).collect::<Option<_>>()?,
+        packs: words_of(parts.next()?).map(pack).collect::<Option<_>>()?,
     })
 }
 
-fn pack(value: &Value) -> Option<PackFate> {
-    let text = reply::text(value)?;
+/// What stands between commas; nothing, if there is nothing.
+fn words_of(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').filter(|word| !word.is_empty())
+}
+
+fn pack(text: &str) -> Option<PackFate> {
     if text == "none" {
         return Some(PackFate::NoServer);
     }
@@ -288,25 +311,10 @@ fn pack(value: &Value) -> Option<PackFate> {
 mod tests {
     use super::*;
 
-    fn bulk(text: &str) -> Value {
-        Value::BulkString(text.as_bytes().to_vec())
-    }
-
     #[test]
     fn a_reply_is_read() {
-        let reply = Value::Array(vec![
-            bulk("ok"),
-            Value::Int(170),
-            Value::Int(3),
-            Value::Array(vec![bulk("5-1"), bulk("")]),
-            Value::Array(vec![bulk("removed"), bulk("taken"), bulk("gone"), bulk("waits")]),
-            Value::Array(vec![Value::Int(1), Value::Int(0), Value::Int(2)]),
-            Value::Array(vec![bulk("6-0"), bulk("none"), bulk("busy 9 8 70")]),
-        ]);
-        let items = reply::array(&reply).unwrap();
         let age = Duration::from_millis(70);
         let expected = Reply {
-            clock: 170,
             room_elsewhere: 3,
             trimmed: [Some(EntryId { ms: 5, number: 1 }), None],
             take_backs: vec![
@@ -322,7 +330,11 @@ mod tests {
                 PackFate::Busy { waiting: 9, limit: 8, age },
             ],
         };
-        assert_eq!(read_done(items), Some(expected));
-        assert_eq!(pack(&bulk("garbage")), None);
+        let reply = "ok;3;5-1;;removed,taken,gone,waits;102;6-0,none,busy 9 8 70";
+        assert_eq!(read_done(reply), Some(expected));
+        let nothing = read_done("ok;0;;;;;").unwrap();
+        assert!(nothing.packs.is_empty() && nothing.messages.is_empty());
+        assert_eq!(read_done("ok;0;;;;3;"), None);
+        assert_eq!(pack("garbage"), None);
     }
 }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use farcall_core::transport::{Backoff, ServeError};
+use redis::PushKind::Disconnection;
 use redis::Value;
 use redis::aio::MultiplexedConnection;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -47,7 +48,7 @@ pub(crate) async fn keep(branch: Rc<Branch>) {
     loop {
         tokio::time::sleep(backoff.next(Backoff::random())).await;
         let connection =
-            match branch.hub.connector.connect(&branch.keys.prefix, Purpose::Commands).await {
+            match branch.hub.connector.connect(&branch.keys.prefix, Purpose::Pushes).await {
                 Ok(connection) => connection,
                 Err(error) => {
                     branch.tell_trouble(&error.message);
@@ -68,6 +69,7 @@ async fn stay(
     news: &UnboundedSender<Told>,
     backoff: &mut Backoff,
 ) -> Result<(), String> {
+    let mut pushes = connection.pushes.take();
     let io = &mut connection.io;
     let mut arguments = branch.arguments();
     arguments.add(&connection.run_id);
@@ -105,7 +107,20 @@ async fn stay(
                 branch.work.notify_one();
             }
         }
-        branch.trouble.notified().await;
+        // Nothing is subscribed to here: the one thing that the connection has to say is that it is lost. What is
+        // sent after that waits for the next, and is in no doubt.
+        let lost = async {
+            match &mut pushes {
+                Some(pushes) => {
+                    while pushes.next().await.is_some_and(|it| it.kind != Disconnection) {}
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = branch.trouble.notified() => {}
+            () = lost => return Ok(()),
+        }
         if branch.live.borrow().is_none() && branch.state.borrow().joined {
             // Somebody found it broken.
             return Ok(());

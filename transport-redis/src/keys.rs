@@ -12,10 +12,7 @@
 //! | `servers`, `clients` | hash | what a member says of itself |
 //! | `ids` | hash | by server id: its epoch and member |
 //! | `rooms` | hash | by member: whether a server takes calls, how many at once, how many more may wait, its consumer |
-//! | `loads` | hash | by member: the calls that a server has taken and not settled |
-//! | `unread` | hash | by member: bytes that it has not read of its inbox |
-//! | `last` | hash | by member: the number and the reply of its last exchange |
-//! | `state` | hash | the broker's run id, a version that grows with each change of members, sums |
+//! | `state` | hash | the broker's run id, a version that grows with each change of members, the calls under way, what servers have room for; and by member: the number and the reply of its last exchange, the bytes that it has not read of its inbox, the calls that it has taken and not settled |
 //!
 //! Channels are not divided by database, so they begin with its number:
 //! `farcall:{<namespace>/<service>}:<database>:changes` tells who came, changed, or went, and a member's process holds a
@@ -51,6 +48,10 @@ impl Keys {
 
     pub(crate) fn queue(&self, queue: Queue) -> String {
         format!("{}{}", self.prefix, queue.key())
+    }
+
+    pub(crate) fn state(&self) -> String {
+        format!("{}state", self.prefix)
     }
 
     pub(crate) fn inbox(&self, member: &Member) -> String {

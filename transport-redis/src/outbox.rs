@@ -39,6 +39,8 @@ pub(crate) struct Outbox {
     pub(crate) read: Option<(EntryId, usize)>,
     /// How far the inbox was read is worth an exchange of its own.
     pub(crate) tells_read: bool,
+    /// An exchange is wanted for what its reply says.
+    pub(crate) asks: bool,
     /// Bytes that wait in all.
     bytes: usize,
 }
@@ -120,6 +122,7 @@ pub(crate) struct Batch {
     pub(crate) deletes: [Vec<EntryId>; 2],
     pub(crate) trims: [bool; 2],
     pub(crate) read: Option<(EntryId, usize)>,
+    pub(crate) asks: bool,
 }
 
 /// How calls are divided into packs.
@@ -158,6 +161,7 @@ impl Outbox {
             trims: [false; 2],
             read: None,
             tells_read: false,
+            asks: false,
             bytes: 0,
         }
     }
@@ -176,6 +180,7 @@ impl Outbox {
             && self.deletes.iter().all(Vec::is_empty)
             && self.trims == [false; 2]
             && !self.tells_read
+            && !self.asks
     }
 
     /// A call that any server may take.
@@ -288,8 +293,11 @@ impl Outbox {
         put_backs: Vec<PutBack>,
         now: Instant,
     ) -> Batch {
-        let mut batch = Batch { put_backs, read: self.read.take(), ..Batch::default() };
-        self.tells_read = false;
+        let mut batch = Batch { put_backs, asks: self.asks, ..Batch::default() };
+        self.asks = false;
+        if std::mem::take(&mut self.tells_read) {
+            batch.read = self.read.take();
+        }
         batch.trims = std::mem::take(&mut self.trims);
         batch.deletes = std::mem::take(&mut self.deletes);
         let takes = self.take_backs.len().min(BATCH_ENTRIES);
@@ -428,6 +436,15 @@ impl Outbox {
 }
 
 impl Batch {
+    /// Whether it has what few have.
+    pub(crate) fn has_rare(&self) -> bool {
+        self.read.is_some()
+            || self.trims != [false; 2]
+            || self.deletes.iter().any(|deletes| !deletes.is_empty())
+            || !self.put_backs.is_empty()
+            || !self.take_backs.is_empty()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.packs.is_empty()
             && self.messages.is_empty()
@@ -437,6 +454,7 @@ impl Batch {
             && self.deletes.iter().all(Vec::is_empty)
             && self.trims == [false; 2]
             && self.read.is_none()
+            && !self.asks
     }
 }
 

@@ -199,6 +199,27 @@ async fn read(
         }
         branch.room.notify_waiters();
         branch.work.notify_one();
+        if branch.state.borrow().wants_room_elsewhere() && !branch.asking.replace(true) {
+            branch.hub.spawn(ask_for_room(Rc::clone(branch)));
+        }
+    }
+}
+
+/// How long calls wait behind others here before somebody else may have them. The last pack that was read is mostly
+/// larger than the room for it, and begun within this time.
+const SURPLUS: Duration = Duration::from_millis(20);
+
+/// Asks whether others have room, for as long as calls wait here.
+async fn ask_for_room(branch: Rc<Branch>) {
+    loop {
+        tokio::time::sleep(SURPLUS).await;
+        let mut state = branch.state.borrow_mut();
+        if !state.wants_room_elsewhere() {
+            branch.asking.set(false);
+            return;
+        }
+        state.outbox.asks = true;
+        branch.work.notify_one();
     }
 }
 

@@ -54,14 +54,16 @@ impl Scripts {
     }
 
     fn new() -> Self {
-        let script = |text| Script::new(Memory::Anyhow, text);
+        let script = |text: &str| {
+            Script::alone(Memory::Anyhow, &[include_str!("scripts/common.lua"), text].concat())
+        };
         Scripts {
             attach: script(include_str!("scripts/attach.lua")),
             audit: script(include_str!("scripts/audit.lua")),
             bury: script(include_str!("scripts/bury.lua")),
             depth: script(include_str!("scripts/depth.lua")),
-            exchange: script(include_str!("scripts/exchange.lua")),
-            exchange_with_memory: Script::new(Memory::Needed, include_str!("scripts/exchange.lua")),
+            exchange: Script::alone(Memory::Anyhow, &exchange()),
+            exchange_with_memory: Script::alone(Memory::Needed, &exchange()),
             expel: script(include_str!("scripts/expel.lua")),
             join: script(include_str!("scripts/join.lua")),
             leave: script(include_str!("scripts/leave.lua")),
@@ -73,28 +75,57 @@ impl Scripts {
 }
 
 impl Script {
-    fn new(memory: Memory, text: &str) -> Self {
+    /// All of its text.
+    fn alone(memory: Memory, text: &str) -> Self {
         let flags = match memory {
             Memory::Anyhow => "#!lua flags=allow-oom\n",
             Memory::Needed => "#!lua\n",
         };
-        let text = [flags, include_str!("scripts/common.lua"), text].concat();
+        let text = [flags, text].concat();
         let sha = Sha1::from(&text).digest().to_string();
         Script { text, sha }
     }
 
-    /// Runs it. A server that does not have it (it was restarted, or its cache flushed) is given it.
     pub(crate) async fn run(
         &self,
         io: &mut MultiplexedConnection,
         arguments: &Arguments,
     ) -> redis::RedisResult<Value> {
-        let known = reply::to(io, &arguments.command("EVALSHA", &self.sha)).await;
-        match known {
+        let mut command = self.command(arguments.values.len() + 1, arguments.len());
+        command.arg(1).arg(&arguments.key);
+        for value in &arguments.values {
+            command.arg(&value[..]);
+        }
+        self.send(io, &command).await
+    }
+
+    /// The command that runs it, to be given the number of its keys, these, and its arguments: about so many, of
+    /// so many bytes.
+    pub(crate) fn command(&self, count: usize, bytes: usize) -> redis::Cmd {
+        let mut command = redis::Cmd::with_capacity(count + 3, bytes + 64);
+        command.arg("EVALSHA").arg(&self.sha);
+        command
+    }
+
+    /// Runs it by its command. A server that does not have it (it was restarted, or its cache flushed) is given it.
+    pub(crate) async fn send(
+        &self,
+        io: &mut MultiplexedConnection,
+        command: &redis::Cmd,
+    ) -> redis::RedisResult<Value> {
+        match reply::to(io, command).await {
             Err(error)
                 if error.kind() == redis::ErrorKind::Server(redis::ServerErrorKind::NoScript) =>
             {
-                reply::to(io, &arguments.command("EVAL", &self.text)).await
+                let mut whole = redis::cmd("EVAL");
+                whole.arg(&self.text);
+                for argument in command.args_iter().skip(2) {
+                    match argument {
+                        redis::Arg::Simple(bytes) => whole.arg(bytes),
+                        _ => unreachable!("scripts have no cursors"),
+                    };
+                }
+                reply::to(io, &whole).await
             }
             reply => reply,
         }
@@ -127,15 +158,15 @@ impl Arguments {
         self
     }
 
-    fn command(&self, name: &str, script: &str) -> redis::Cmd {
-        let size = self.values.iter().map(bytes::Bytes::len).sum::<usize>() + script.len() + 64;
-        let mut command = redis::Cmd::with_capacity(self.values.len() + 4, size);
-        command.arg(name).arg(script).arg(1).arg(&self.key);
-        for value in &self.values {
-            command.arg(&value[..]);
-        }
-        command
+    fn len(&self) -> usize {
+        self.values.iter().map(bytes::Bytes::len).sum()
     }
+}
+
+/// The script of every call has what all others begin with only where it needs that.
+fn exchange() -> String {
+    let rare = [include_str!("scripts/common.lua"), include_str!("scripts/rare.lua")].concat();
+    include_str!("scripts/exchange.lua").replace("--@ rare", &rare)
 }
 
 #[cfg(test)]

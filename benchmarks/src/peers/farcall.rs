@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 use farcall::config::Name;
+use farcall::redis::{Redis, RedisConfig};
 use farcall::transport::Transport;
 use farcall::unix::{Unix, UnixConfig};
 use farcall::{Config, Node};
@@ -64,6 +65,23 @@ pub(crate) static FARCALL_UNIX: Farcall = Farcall {
             its deadline.",
     via: None,
     transport: unix,
+};
+
+/// The transport for a fleet.
+pub(crate) static FARCALL_REDIS: Farcall = Farcall {
+    name: "farcall-redis",
+    about: "farcall over Redis, by its Unix socket: a typed service and client, defaults throughout, \
+            every call with its deadline.",
+    via: Some(Via::RedisUnix),
+    transport: redis,
+};
+
+/// The same over TCP.
+pub(crate) static FARCALL_REDIS_TCP: Farcall = Farcall {
+    name: "farcall-redis-tcp",
+    about: "The same over TCP on the loopback interface.",
+    via: Some(Via::RedisTcp),
+    transport: redis,
 };
 
 impl Peer for Farcall {
@@ -126,4 +144,10 @@ fn unix(socket: &str) -> anyhow::Result<Box<dyn Transport>> {
     let folder = Path::new(socket).parent().context("the socket has a folder")?;
     let config = UnixConfig { socket_dir: folder.to_owned(), ..UnixConfig::default() };
     Ok(Box::new(Unix::new(config)))
+}
+
+/// The broker that the other peers use too.
+fn redis(url: &str) -> anyhow::Result<Box<dyn Transport>> {
+    let config = RedisConfig { url: url.to_owned(), ..RedisConfig::default() };
+    Ok(Box::new(Redis::new(config)))
 }

@@ -1,14 +1,14 @@
--- What every script begins with.
+-- What scripts begin with, but for the one that is run for every call.
 --
 -- KEYS[1]  the prefix of all keys of one service, with its hash tag
 -- ARGV[1]  the prefix of its channels (they are not divided by database, so it names the database)
 -- ARGV[2]  the member that asks: one node's part in this service, `<node>-<number>`
 local T, C, me = KEYS[1], ARGV[1], ARGV[2]
 local G = 'farcall'
+local NAMES = { 'q', 'n' }
 local QUEUES = { T .. 'q', T .. 'n' }
-local LEASES, STATE, LAST = T .. 'leases', T .. 'state', T .. 'last'
-local SERVERS, CLIENTS, IDS = T .. 'servers', T .. 'clients', T .. 'ids'
-local ROOMS, LOADS, UNREAD = T .. 'rooms', T .. 'loads', T .. 'unread'
+local LEASES, STATE, SERVERS, CLIENTS = T .. 'leases', T .. 'state', T .. 'servers', T .. 'clients'
+local IDS, ROOMS = T .. 'ids', T .. 'rooms'
 
 local function clock()
   local time = redis.call('TIME')
@@ -42,6 +42,12 @@ local function is_after(a, b)
   return a_ms > b_ms or (a_ms == b_ms and a_seq > b_seq)
 end
 
+-- The entry that would be next, had there been any since.
+local function after(id)
+  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
+  return ms .. '-' .. string.format('%.0f', tonumber(seq) + 1)
+end
+
 -- The fields of an entry, or nil if there is none.
 local function entry(queue, id)
   local found = redis.call('XRANGE', queue, id, id)
@@ -69,15 +75,14 @@ end
 
 -- Puts something into the inbox of a member, if there is such a member.
 local function tell(member, field, value)
-  if not redis.call('ZSCORE', LEASES, member) then return false end
+  if redis.call('HEXISTS', STATE, 'last:' .. member) == 0 then return end
   redis.call('XADD', inbox(member), '*', field, value)
-  redis.call('HINCRBY', UNREAD, member, #value)
-  return true
+  redis.call('HINCRBY', STATE, 'unread:' .. member, #value)
 end
 
 -- Adds up what the servers that take calls have room for.
 local function count_room()
-  local room, reserve, servers, smallest = 0, 0, 0, 0
+  local room, reserve, servers = 0, 0, 0
   local rooms = redis.call('HGETALL', ROOMS)
   for i = 2, #rooms, 2 do
     local ready, concurrency, backlog = string.match(rooms[i], '^(%d) (%d+) (%d+)')
@@ -86,10 +91,12 @@ local function count_room()
       room = room + concurrency + tonumber(backlog)
       reserve = reserve + math.max(1, math.floor(concurrency / 8))
       servers = servers + 1
-      if smallest == 0 or concurrency < smallest then smallest = concurrency end
     end
   end
-  redis.call('HSET', STATE, 'room', room, 'reserve', reserve, 'servers', servers, 'smallest', smallest)
+  -- A server that is alone takes all there is and refuses what is too much by itself, since it knows whose turn
+  -- it is; what may wait for it here keeps a server that has stopped from filling the broker.
+  if servers == 1 then room = 2 * room end
+  redis.call('HSET', STATE, 'room', room, 'reserve', 2 * reserve, 'servers', servers)
 end
 
 local function changed(member, how)
@@ -97,11 +104,13 @@ local function changed(member, how)
   redis.call('SPUBLISH', C .. 'changes', how .. ' ' .. member)
 end
 
-local function settled(queue, calls)
+-- Calls of a queue are over.
+local function settled(number, calls)
   -- Lua writes minus nothing as `-0`, which is no number to Redis.
   if calls == 0 then return end
-  local left = redis.call('HINCRBY', STATE, queue, -calls)
-  if left < 0 then redis.call('HSET', STATE, queue, 0) end
+  if redis.call('HINCRBY', STATE, NAMES[number], -calls) < 0 then
+    redis.call('HSET', STATE, NAMES[number], 0)
+  end
 end
 
 -- Ends a member's part for good. What it has taken and not settled is lost: its callers are told.
@@ -109,7 +118,7 @@ local function bury(member, how)
   local room = redis.call('HGET', ROOMS, member)
   if room then
     local consumer = string.match(room, '^%d %d+ %d+ (.+)$')
-    for _, queue in ipairs(QUEUES) do
+    for number, queue in ipairs(QUEUES) do
       while true do
         local pending = redis.pcall('XPENDING', queue, G, '-', '+', 100, consumer)
         if pending.err or #pending == 0 then break end
@@ -117,7 +126,7 @@ local function bury(member, how)
           local of = entry(queue, it[1])
           if of and of['a'] then
             tell(of['a'], 'lost', it[1] .. ' ' .. member)
-            settled(queue, tonumber(of['n']) or 0)
+            settled(number, tonumber(of['n']) or 0)
           end
           redis.call('XACK', queue, G, it[1])
           redis.call('XDEL', queue, it[1])
@@ -131,12 +140,10 @@ local function bury(member, how)
     if held and string.match(held, '^%d+ (.+)$') == member then redis.call('HDEL', IDS, id) end
     redis.call('HDEL', ROOMS, member)
     redis.call('HDEL', SERVERS, member)
-    redis.call('HDEL', LOADS, member)
     count_room()
   end
   redis.call('HDEL', CLIENTS, member)
-  redis.call('HDEL', LAST, member)
-  redis.call('HDEL', UNREAD, member)
+  redis.call('HDEL', STATE, 'last:' .. member, 'unread:' .. member, 'load:' .. member)
   redis.call('DEL', inbox(member))
   if redis.call('ZREM', LEASES, member) == 1 then changed(member, how) end
 end
@@ -145,6 +152,13 @@ end
 -- which calls were taken since. So nothing of it is believed.
 local function ensure(run)
   if redis.call('HGET', STATE, 'run') == run then return end
-  redis.call('DEL', LEASES, STATE, LAST, SERVERS, CLIENTS, IDS, ROOMS, LOADS, UNREAD, QUEUES[1], QUEUES[2])
+  redis.call('DEL', LEASES, STATE, SERVERS, CLIENTS, IDS, ROOMS, QUEUES[1], QUEUES[2])
   redis.call('HSET', STATE, 'run', run)
+end
+
+-- Everything lives on for a while.
+local function keep(ms)
+  for _, key in ipairs({ LEASES, STATE, SERVERS, CLIENTS, IDS, ROOMS, QUEUES[1], QUEUES[2], inbox(me) }) do
+    redis.call('PEXPIRE', key, ms)
+  end
 end

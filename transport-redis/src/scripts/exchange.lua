@@ -1,162 +1,105 @@
 -- All that one member sends at a time. It is done once, whatever becomes of the connection: whoever
 -- sends it again, with the number it had, is given the reply of then.
 --
--- ARGV[3]  its number                 ARGV[4]  how long an inbox outlives its last use, in ms
--- ARGV[5]  the calls this server has taken and not settled, or ''
--- ARGV[6]  the last entry read of the own inbox, or ''     ARGV[7]  the bytes read of it since
--- ARGV[8]  bytes that may wait unread in an inbox
--- then for each of the two queues: how many calls are settled, how many entries, and these; how many
---   entries are to be deleted, and these; 1 if it is to be trimmed
--- then how many calls are put back:   queue, entry, client, time, calls, their places, bytes
--- then how many calls are taken back: queue, entry, 1 if nothing else in the entry is wanted, bytes of a cancel or ''
--- then how many messages:             member, bytes
--- then how many packs:                queue, calls, bytes
+-- It is run for every call, and what it costs is on the way of each: so it begins with nothing but what it needs,
+-- reads and writes the sums of the service in one command each, and answers with one text.
 --
--- Gives { 'ok', clock, room elsewhere, { trimmed below, … }, { taken back, … }, { message, … }, { pack, … },
---   servers, smallest }, or { 'unknown' } if this is no member.
-if not redis.call('ZSCORE', LEASES, me) then return { 'unknown' } end
-local before = redis.call('HGET', LAST, me)
-if before then
-  local number, reply = string.match(before, '^(%d+) (.*)$')
-  if number == ARGV[3] then return cmsgpack.unpack(reply) end
-end
-local at = clock()
-local reply = { 'ok', at, 0, {}, {}, {}, {}, 0, 0 }
-local next_arg = 9
-local function take()
-  local value = ARGV[next_arg]
-  next_arg = next_arg + 1
-  return value
-end
-local function take_ids(count)
-  local ids = {}
-  for i = 1, count do ids[i] = take() end
-  return ids
+-- KEYS[1]  the prefix of all keys of the service          KEYS[2]  `state`
+-- KEYS[3]  the queue of plain calls                       KEYS[4]  that of nested ones
+-- KEYS[5…] the inboxes of those who are sent messages
+-- ARGV[1]  the prefix of channels     ARGV[2]  the member     ARGV[3]  the number of this exchange
+-- ARGV[4]  the calls this server has taken and not settled, or ''
+-- ARGV[5]  bytes that may wait unread in an inbox
+-- ARGV[6], ARGV[7]  how many plain calls are settled, in how many entries
+-- ARGV[8], ARGV[9]  how many nested ones, in how many
+-- ARGV[10] how many messages          ARGV[11] how many packs
+-- ARGV[12] how many arguments stand before what is rare
+-- then the entries that are settled;  of each message the member and its bytes;
+-- of each pack the queue (1 or 2), how many calls, and its bytes;  and what is rare, see there.
+--
+-- Gives 'ok;<room elsewhere>;<trimmed below>;<the same>;<taken back, …>;<messages>;<packs, …>', or 'unknown' if this
+-- is no member. A message is 0 if there is no such member, 1 if it was put into its inbox, and 2 if that is full. A
+-- pack is its entry, or `none` without servers, or `busy <calls under way> <limit> <ms that the first waits>`.
+local call, state, me = redis.call, KEYS[2], ARGV[2]
+local last = 'last:' .. me
+local number, messages, packs, rare = ARGV[3], tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
+local elsewhere, trimmed, taken_back = 0, ';', ''
+
+if rare < #ARGV then
+  local before = call('HGET', state, last)
+  if not before then return 'unknown' end
+  local space = string.find(before, ' ', 1, true)
+  if string.sub(before, 1, space - 1) == number then return string.sub(before, space + 1) end
+  --@ rare
 end
 
-if ARGV[5] ~= '' then redis.call('HSET', LOADS, me, ARGV[5]) end
-if ARGV[6] ~= '' then
-  local ms, seq = string.match(ARGV[6], '^(%d+)-(%d+)$')
-  redis.call('XTRIM', inbox(me), 'MINID', ms .. '-' .. string.format('%.0f', tonumber(seq) + 1))
-  local bytes = tonumber(ARGV[7])
-  if bytes > 0 and redis.call('HINCRBY', UNREAD, me, -bytes) <= 0 then redis.call('HDEL', UNREAD, me) end
+local plain, nested = tonumber(ARGV[7]), tonumber(ARGV[9])
+local sent = 13 + plain + nested
+local fields = { last, 'q', 'n', 'room', 'reserve', 'servers' }
+for i = 0, messages - 1 do fields[7 + i] = 'unread:' .. ARGV[sent + 2 * i] end
+local have = call('HMGET', state, unpack(fields))
+local before = have[1]
+if not before then return 'unknown' end
+local space = string.find(before, ' ', 1, true)
+if string.sub(before, 1, space - 1) == number then return string.sub(before, space + 1) end
+local out, set = { tonumber(have[2] or 0), tonumber(have[3] or 0) }, {}
+
+if plain > 0 then
+  call('XACK', KEYS[3], 'farcall', unpack(ARGV, 13, 12 + plain))
+  out[1] = math.max(0, out[1] - ARGV[6])
+end
+if nested > 0 then
+  call('XACK', KEYS[4], 'farcall', unpack(ARGV, 13 + plain, 12 + plain + nested))
+  out[2] = math.max(0, out[2] - ARGV[8])
 end
 
-for number, queue in ipairs(QUEUES) do
-  local calls, count = tonumber(take()), tonumber(take())
-  local ids = take_ids(count)
-  if count > 0 then
-    -- Without a group there is nothing to acknowledge.
-    redis.pcall('XACK', queue, G, unpack(ids))
-    settled(queue, calls)
+local delivered = ''
+for i = 0, messages - 1 do
+  local unread, bytes = have[7 + i], ARGV[sent + 2 * i + 1]
+  if not unread then
+    delivered = delivered .. '0'
+  elseif tonumber(unread) > 0 and unread + #bytes > tonumber(ARGV[5]) then
+    delivered = delivered .. '2'
+  else
+    call('XADD', KEYS[5 + i], '*', 'frames', bytes)
+    set[#set + 1] = fields[7 + i]
+    set[#set + 1] = unread + #bytes
+    delivered = delivered .. '1'
   end
-  count = tonumber(take())
-  ids = take_ids(count)
-  if count > 0 then redis.call('XDEL', queue, unpack(ids)) end
-  reply[4][number] = ''
-  if take() == '1' then
-    local pending, last = redis.pcall('XPENDING', queue, G), delivered(queue)
-    if last and not pending.err then
-      local below = pending[2]
-      if tonumber(pending[1]) == 0 or not below then
-        local ms, seq = string.match(last, '^(%d+)-(%d+)$')
-        below = ms .. '-' .. string.format('%.0f', tonumber(seq) + 1)
+end
+
+local added = ''
+for i = 0, packs - 1 do
+  local at = sent + 2 * messages + 3 * i
+  local queue, calls = tonumber(ARGV[at]), ARGV[at + 1]
+  local limit = tonumber(have[4] or 0)
+  if queue == 2 then limit = limit + have[5] end
+  local fate
+  if (have[6] or '0') == '0' then
+    fate = 'none'
+  elseif out[1] + out[2] >= limit then
+    local groups, age = redis.pcall('XINFO', 'GROUPS', KEYS[2 + queue]), 0
+    for _, group in ipairs(groups) do
+      for j = 1, #group, 2 do
+        if group[j] == 'last-delivered-id' then
+          local first = call('XRANGE', KEYS[2 + queue], '(' .. group[j + 1], '+', 'COUNT', 1)
+          local time = call('TIME')
+          if #first > 0 then age = time[1] * 1000 + time[2] / 1000 - string.match(first[1][1], '^%d+') end
+        end
       end
-      redis.call('XTRIM', queue, 'MINID', below)
-      reply[4][number] = below
-      if redis.call('XLEN', queue) == 0 then redis.call('HSET', STATE, queue, 0) end
     end
-  end
-end
-
-for _ = 1, tonumber(take()) do
-  local queue, id, client, time, calls, places, bytes =
-    QUEUES[tonumber(take())], take(), take(), take(), take(), take(), take()
-  if redis.call('ZSCORE', LEASES, client) then
-    local again = redis.call('XADD', queue, '*', 'a', client, 'n', calls, 't', time, 'p', bytes)
-    tell(client, 'moved', id .. ' ' .. again .. ' ' .. places)
+    fate = string.format('busy %d %d %d', out[1] + out[2], limit, math.max(0, age))
   else
-    settled(queue, tonumber(calls))
+    fate = call('XADD', KEYS[2 + queue], '*', 'a', me, 'n', calls, 'p', ARGV[at + 2])
+    out[queue] = out[queue] + calls
   end
+  added = i == 0 and fate or added .. ',' .. fate
 end
 
-for i = 1, tonumber(take()) do
-  local queue, id, whole, cancel = QUEUES[tonumber(take())], take(), take(), take()
-  local last, of = delivered(queue), entry(queue, id)
-  if not of or not last then
-    reply[5][i] = 'gone'
-  elseif is_after(id, last) and whole == '1' then
-    redis.call('XDEL', queue, id)
-    settled(queue, tonumber(of['n']) or 0)
-    reply[5][i] = 'removed'
-  elseif is_after(id, last) then
-    reply[5][i] = 'waits'
-  else
-    reply[5][i] = 'taken'
-    if cancel ~= '' then
-      local consumer = taker(queue, id)
-      local member = consumer and member_of(consumer)
-      if member then tell(member, 'frames', cancel) end
-    end
-  end
+local reply = 'ok;' .. elsewhere .. ';' .. trimmed .. ';' .. taken_back .. ';' .. delivered .. ';' .. added
+if ARGV[4] ~= '' then
+  set[#set + 1] = 'load:' .. me
+  set[#set + 1] = ARGV[4]
 end
-
-for i = 1, tonumber(take()) do
-  local member, bytes = take(), take()
-  if not redis.call('ZSCORE', LEASES, member) then
-    reply[6][i] = 0
-  else
-    local unread = tonumber(redis.call('HGET', UNREAD, member) or 0)
-    if unread > 0 and unread + #bytes > tonumber(ARGV[8]) then
-      reply[6][i] = 2
-    else
-      tell(member, 'frames', bytes)
-      redis.call('PEXPIRE', inbox(member), ARGV[4])
-      reply[6][i] = 1
-    end
-  end
-end
-
-local packs = tonumber(take())
-if packs > 0 then
-  local of = redis.call('HMGET', STATE, 'room', 'reserve', 'servers', 'smallest', QUEUES[1], QUEUES[2])
-  for i = 1, 6 do of[i] = tonumber(of[i] or 0) end
-  local room, reserve, servers = of[1], of[2], of[3]
-  local out = { of[5], of[6] }
-  reply[8], reply[9] = servers, of[4]
-  -- A server that is alone takes all there is and refuses what is too much by itself, since it knows whose turn
-  -- it is; what may wait for it here keeps a server that has stopped from filling the broker.
-  if servers == 1 then room = 2 * room end
-  for i = 1, packs do
-    local number, calls, bytes = tonumber(take()), tonumber(take()), take()
-    local limit = number == 2 and room + 2 * reserve or room
-    if servers == 0 then
-      reply[7][i] = 'none'
-    elseif out[1] + out[2] >= limit then
-      local last = delivered(QUEUES[number])
-      local first = last and redis.call('XRANGE', QUEUES[number], '(' .. last, '+', 'COUNT', 1)
-      local age = first and #first > 0 and at - parts(first[1][1]) or 0
-      reply[7][i] = 'busy ' .. (out[1] + out[2]) .. ' ' .. limit .. ' ' .. string.format('%.0f', age)
-    else
-      reply[7][i] = redis.call('XADD', QUEUES[number], '*', 'a', me, 'n', calls, 'p', bytes)
-      out[number] = redis.call('HINCRBY', STATE, QUEUES[number], calls)
-    end
-  end
-end
-
--- Room at other servers, for one that has more than it can run.
-local load = tonumber(ARGV[5])
-local mine = load and redis.call('HGET', ROOMS, me)
-if mine and load > tonumber(string.match(mine, '^%d (%d+)')) then
-  local rooms = redis.call('HGETALL', ROOMS)
-  for i = 1, #rooms, 2 do
-    local ready, concurrency = string.match(rooms[i + 1], '^(%d) (%d+)')
-    if rooms[i] ~= me and ready == '1' then
-      local free = tonumber(concurrency) - tonumber(redis.call('HGET', LOADS, rooms[i]) or 0)
-      reply[3] = reply[3] + math.max(0, free)
-    end
-  end
-end
-
-redis.call('HSET', LAST, me, ARGV[3] .. ' ' .. cmsgpack.pack(reply))
+call('HSET', state, last, number .. ' ' .. reply, 'q', out[1], 'n', out[2], unpack(set))
 return reply

@@ -7,7 +7,7 @@
 -- Gives { 'ok', clock, epoch, run again } or { 'taken', member }.
 ensure(ARGV[3])
 local at = clock()
-local lease, keep = tonumber(ARGV[4]), tonumber(ARGV[5])
+local lease = tonumber(ARGV[4])
 local epoch = ''
 if ARGV[7] ~= '' then
   local id, time = ARGV[7], redis.call('TIME')
@@ -39,13 +39,16 @@ if ARGV[7] ~= '' then
   redis.call('HSET', IDS, id, epoch .. ' ' .. me)
   redis.call('HSET', SERVERS, me, epoch .. ' ' .. ARGV[8])
   redis.call('HSET', ROOMS, me, '1 ' .. ARGV[9] .. ' ' .. ARGV[10] .. ' ' .. consumer)
-  redis.call('HSET', LOADS, me, 0)
   count_room()
 end
 if ARGV[6] ~= '' then redis.call('HSET', CLIENTS, me, ARGV[6]) end
 redis.call('ZADD', LEASES, at + lease, me)
-for _, key in ipairs({ LEASES, STATE, LAST, SERVERS, CLIENTS, IDS, ROOMS, LOADS, UNREAD, QUEUES[1], QUEUES[2] }) do
-  redis.call('PEXPIRE', key, keep)
+if redis.call('HSETNX', STATE, 'last:' .. me, '0 ') == 1 then
+  redis.call('HSET', STATE, 'unread:' .. me, 0)
+  -- An empty stream: what is put into it later has its time to live. A group would make one too, which
+  -- clients need no right to make.
+  redis.call('XADD', inbox(me), 'MAXLEN', 0, '*', 'none', '')
 end
+keep(ARGV[5])
 changed(me, 'joined')
 return { 'ok', at, epoch }

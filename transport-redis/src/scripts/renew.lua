@@ -7,11 +7,7 @@ if not expiry then return { 0, at } end
 -- Who looked meanwhile may have left it out.
 if tonumber(expiry) <= at then changed(me, 'changed') end
 redis.call('ZADD', LEASES, at + tonumber(ARGV[3]), me)
-for _, key in ipairs({
-  LEASES, STATE, LAST, SERVERS, CLIENTS, IDS, ROOMS, LOADS, UNREAD, QUEUES[1], QUEUES[2], inbox(me),
-}) do
-  redis.call('PEXPIRE', key, ARGV[4])
-end
+keep(ARGV[4])
 local reply = { 1, at, tonumber(redis.call('HGET', STATE, 'version') or 0) }
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', at, 'LIMIT', 0, 100)) do
   table.insert(reply, member)
