@@ -1,5 +1,6 @@
 //! A server in a process of its own.
 
+use std::io::Read;
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
@@ -22,6 +23,29 @@ impl Process {
         self.wait()
     }
 
+    /// Blocks the calling thread until it has ended.
+    pub fn wait(&mut self) -> ExitStatus {
+        // Waiting closes it otherwise, and it would end by that.
+        let _open = self.0.stdin.take();
+        self.0.wait().expect("it is our child")
+    }
+
+    /// The next line that it says, without its end; empty at the end. Blocks the calling thread until there is
+    /// one.
+    ///
+    /// # Panics
+    /// It was started without a pipe for them.
+    #[expect(
+        clippy::unbuffered_bytes,
+        reason = "a buffer would keep what follows the line from the next call"
+    )]
+    pub fn line(&mut self) -> String {
+        let lines = self.0.stdout.as_mut().expect("a process whose lines are read");
+        // Byte by byte: nothing is lost between two calls.
+        let bytes = lines.bytes().map_while(Result::ok).take_while(|byte| *byte != b'\n');
+        String::from_utf8_lossy(&bytes.collect::<Vec<u8>>()).into_owned()
+    }
+
     /// Stops it in its tracks (SIGSTOP): its connections stay, and it does nothing.
     pub fn pause(&self) {
         self.signal("STOP");
@@ -30,13 +54,6 @@ impl Process {
     /// Lets it go on.
     pub fn resume(&self) {
         self.signal("CONT");
-    }
-
-    /// Waits until it ends by itself, and blocks the calling thread meanwhile.
-    pub fn wait(&mut self) -> ExitStatus {
-        // Waiting closes it otherwise, and it would end by that.
-        let _open = self.0.stdin.take();
-        self.0.wait().expect("it is our child")
     }
 
     /// The memory that it takes.

@@ -56,21 +56,34 @@ impl RedisWorld {
     /// Starts a server; it may return before it can be called.
     #[must_use = "it is killed when it is dropped"]
     pub fn spawn(&self, options: &Options) -> Process {
-        self.spawn_program(self.server, options, &[])
+        let child = self.command(self.server, options).spawn();
+        Process::new(child.expect("the server's program starts"))
     }
 
-    /// Starts another program in this world, with words for it.
+    /// Starts a server whose lines are read by [`Process::line`].
     #[must_use = "it is killed when it is dropped"]
-    pub fn spawn_program(&self, program: &str, options: &Options, words: &[&str]) -> Process {
-        let child = Command::new(program)
-            .args(words)
+    pub fn spawn_heard(&self, options: &Options) -> Process {
+        self.spawn_client(self.server, options, &[])
+    }
+
+    /// Starts another program in this world, such as the `contract-client`, with words for it. What it says is
+    /// read by [`Process::line`].
+    #[must_use = "it is killed when it is dropped"]
+    pub fn spawn_client(&self, program: &str, options: &Options, words: &[&str]) -> Process {
+        let mut command = self.command(program, options);
+        let child = command.args(words).stdout(Stdio::piped()).spawn();
+        Process::new(child.expect("the client's program starts"))
+    }
+
+    fn command(&self, program: &str, options: &Options) -> Command {
+        let mut command = Command::new(program);
+        command
             .env("FARCALL_TRANSPORT", "redis")
             .env("FARCALL_REDIS__URL", self.broker.url())
             .env("FARCALL_REDIS__LEASE", format!("{}ms", self.lease.as_millis()))
             .envs(options.variables())
-            .stdin(Stdio::piped())
-            .spawn();
-        Process::new(child.expect("the server's program starts"))
+            .stdin(Stdio::piped());
+        command
     }
 
     /// A node in this world, which waits long enough for a process to start on a busy machine.

@@ -40,11 +40,11 @@ async fn look(branch: &Rc<Branch>, old: &[(EntryId, crate::keys::Queue)]) {
     let last: EntryId = last.unwrap_or(EntryId::ZERO);
     // What they had to say may lie in the inbox: until it is read nothing is missed.
     let is_read = branch.state.borrow().read >= last;
-    for ((id, _), state) in old.iter().zip(items.iter().skip(1)) {
+    for (entry, state) in old.iter().zip(items.iter().skip(1)) {
         let gone = is_read && reply::text(state) == Some("gone");
-        let is_lost = branch.state.borrow_mut().entries.audited(*id, gone, Instant::now());
+        let is_lost = branch.state.borrow_mut().entries.audited(*entry, gone, Instant::now());
         if is_lost {
-            branch.entry_lost(*id, "the broker has lost the call");
+            branch.entry_lost(entry.0, entry.1, "the broker has lost the call");
         }
     }
 }

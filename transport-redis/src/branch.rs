@@ -258,6 +258,10 @@ impl Branch {
                 let id = call.id;
                 let limit = self.hub.limits.max_peer_bytes;
                 let mut state = self.state.borrow_mut();
+                // Another attempt: where it lay before is no word about this one.
+                if call.options.as_ref().is_some_and(|it| it.attempt > 0) {
+                    state.entries.ended(id);
+                }
                 if let Err(full) = state.outbox.call(call, limit, Instant::now()) {
                     drop(state);
                     let reason = format!(
@@ -454,7 +458,7 @@ impl Branch {
         for (take_back, fate) in batch.take_backs.iter().zip(&reply.take_backs) {
             match fate {
                 exchange::TakeBackFate::Removed => {
-                    for id in state.entries.remove(take_back.id) {
+                    for id in state.entries.remove(take_back.id, take_back.queue) {
                         let reason = "no server has taken it".to_owned();
                         self.undelivered(id, reason, false);
                     }
@@ -620,16 +624,16 @@ impl Branch {
     }
 
     /// The server that had taken an entry is lost.
-    pub(crate) fn entry_lost(&self, id: EntryId, why: &str) {
-        let calls = self.state.borrow_mut().entries.remove(id);
+    pub(crate) fn entry_lost(&self, id: EntryId, queue: Queue, why: &str) {
+        let calls = self.state.borrow_mut().entries.remove(id, queue);
         for call in calls {
             self.undelivered(call, why.to_owned(), true);
         }
     }
 
     /// Calls of an entry lie in another.
-    pub(crate) fn entry_moved(&self, from: EntryId, to: EntryId, places: &[usize]) {
-        let moved = self.state.borrow_mut().entries.moved(from, to, places, Instant::now());
+    pub(crate) fn entry_moved(&self, queue: Queue, from: EntryId, to: EntryId, places: &[usize]) {
+        let moved = self.state.borrow_mut().entries.moved(queue, from, to, places, Instant::now());
         // The server that put them back may have been the last.
         self.without_servers();
         for (call, how) in moved {
@@ -737,11 +741,13 @@ impl Branch {
             (state.members.clear(why), state.entries.clear())
         };
         self.live.send_replace(None);
-        for change in changes {
-            self.changed(Some(change));
-        }
+        // Calls first: the end of their taker's session makes idempotent ones anew, and would have what is
+        // said here of the last attempt taken for a word about the next.
         for id in calls {
             self.undelivered(id, why.to_owned(), true);
+        }
+        for change in changes {
+            self.changed(Some(change));
         }
         self.presence.forget_look();
         self.trouble.notify_one();

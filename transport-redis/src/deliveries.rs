@@ -18,7 +18,8 @@ pub(crate) const MAX_CALLS: usize = 64;
 pub(crate) struct Deliveries {
     slots: Vec<Option<Delivery>>,
     free: Vec<usize>,
-    known: HashMap<EntryId, usize>,
+    /// By queue too: two streams may well give the same id.
+    known: HashMap<(EntryId, Queue), usize>,
     generation: u16,
     /// Calls that are not settled, by queue.
     unsettled: [usize; 2],
@@ -81,8 +82,8 @@ impl Deliveries {
     }
 
     /// Whether this entry is here already.
-    pub(crate) fn has(&self, id: EntryId) -> bool {
-        self.known.contains_key(&id)
+    pub(crate) fn has(&self, id: EntryId, queue: Queue) -> bool {
+        self.known.contains_key(&(id, queue))
     }
 
     /// A pack was taken. Gives the receipt of its first call; those of the others follow it.
@@ -99,7 +100,7 @@ impl Deliveries {
             self.slots.len() - 1
         });
         self.unsettled[queue.index()] += frames.len();
-        self.known.insert(id, slot);
+        self.known.insert((id, queue), slot);
         let left = u64::MAX >> (MAX_CALLS - frames.len());
         let delivery = Delivery { id, queue, client, since_ms, frames, left, back: 0, moved: 0 };
         self.slots[slot] = Some(delivery);
@@ -130,7 +131,7 @@ impl Deliveries {
         }
         let delivery = self.slots[slot].take()?;
         self.free.push(slot);
-        self.known.remove(&delivery.id);
+        self.known.remove(&(delivery.id, delivery.queue));
         let calls = delivery.frames.len() - delivery.moved;
         Some(Settled { id: delivery.id, queue: delivery.queue, calls })
     }
@@ -211,7 +212,7 @@ mod tests {
         assert_eq!(deliveries.settle(receipts[0]), Some(settled));
         assert_eq!(deliveries.settle(receipts[0]), None, "it is settled once");
         assert_eq!(deliveries.unsettled(Queue::Plain), 0);
-        assert!(!deliveries.has(id(1)));
+        assert!(!deliveries.has(id(1), Queue::Plain));
     }
 
     #[test]

@@ -20,7 +20,8 @@ use crate::keys::Queue;
 pub(crate) struct Entries {
     slots: Vec<Option<Entry>>,
     free: Vec<usize>,
-    by_id: HashMap<EntryId, usize>,
+    /// By queue too: two streams may well give the same id.
+    by_id: HashMap<(EntryId, Queue), usize>,
     calls: HashMap<CallId, (usize, usize)>,
 }
 
@@ -84,7 +85,7 @@ impl Entries {
         for (place, call) in calls.iter().enumerate() {
             self.calls.insert(*call, (slot, place));
         }
-        self.by_id.insert(id, slot);
+        self.by_id.insert((id, queue), slot);
         let open = calls.len();
         let calls = calls.iter().map(|call| (*call, State::Open)).collect();
         self.slots[slot] = Some(Entry { id, queue, calls, open, since: now, missed: false });
@@ -104,7 +105,7 @@ impl Entries {
         entry.open -= 1;
         if entry.open == 0 {
             let entry = self.slots[slot].take().expect("it was there above");
-            self.by_id.remove(&entry.id);
+            self.by_id.remove(&(entry.id, entry.queue));
             self.free.push(slot);
         }
         if before == State::Cancelled { Heard::Cancelled } else { Heard::Wanted }
@@ -149,8 +150,8 @@ impl Entries {
     }
 
     /// An entry was taken back, or lost: its calls that have no outcome, but for cancelled ones.
-    pub(crate) fn remove(&mut self, id: EntryId) -> Vec<CallId> {
-        let Some(slot) = self.by_id.remove(&id) else { return Vec::new() };
+    pub(crate) fn remove(&mut self, id: EntryId, queue: Queue) -> Vec<CallId> {
+        let Some(slot) = self.by_id.remove(&(id, queue)) else { return Vec::new() };
         let entry = self.slots[slot].take().expect("what is found by its id is there");
         self.free.push(slot);
         let mut left = Vec::new();
@@ -168,14 +169,14 @@ impl Entries {
     /// A server has put some calls of an entry back, in an entry of their own. Gives those of them that are given up.
     pub(crate) fn moved(
         &mut self,
+        queue: Queue,
         from: EntryId,
         to: EntryId,
         places: &[usize],
         now: Instant,
     ) -> Vec<(CallId, GiveUp)> {
-        let Some(&slot) = self.by_id.get(&from) else { return Vec::new() };
+        let Some(&slot) = self.by_id.get(&(from, queue)) else { return Vec::new() };
         let entry = self.slots[slot].as_ref().expect("what is found by its id is there");
-        let queue = entry.queue;
         let known = places.iter().map(|place| entry.calls.get(*place).copied());
         // The places of the new entry are counted from its beginning, ended calls included.
         let Some(moved) = known.collect::<Option<Vec<_>>>() else { return Vec::new() };
@@ -222,8 +223,13 @@ impl Entries {
     }
 
     /// An audit has looked at an entry. `true` if it is gone for the second time, and so lost.
-    pub(crate) fn audited(&mut self, id: EntryId, gone: bool, now: Instant) -> bool {
-        let Some(&slot) = self.by_id.get(&id) else { return false };
+    pub(crate) fn audited(
+        &mut self,
+        (id, queue): (EntryId, Queue),
+        gone: bool,
+        now: Instant,
+    ) -> bool {
+        let Some(&slot) = self.by_id.get(&(id, queue)) else { return false };
         let entry = self.slots[slot].as_mut().expect("what is found by its id is there");
         // The others have their turn.
         entry.since = now;
@@ -232,8 +238,8 @@ impl Entries {
 
     /// Forgets everything: the calls that had no outcome, but for cancelled ones.
     pub(crate) fn clear(&mut self) -> Vec<CallId> {
-        let ids: Vec<EntryId> = self.by_id.keys().copied().collect();
-        ids.into_iter().flat_map(|id| self.remove(id)).collect()
+        let ids: Vec<(EntryId, Queue)> = self.by_id.keys().copied().collect();
+        ids.into_iter().flat_map(|(id, queue)| self.remove(id, queue)).collect()
     }
 }
 
@@ -279,7 +285,11 @@ mod tests {
         assert_eq!(entries.give_up(call(2), GiveUp::Cancel), Some((id(1), Queue::Plain, false)));
         assert_eq!(entries.give_up(call(3), GiveUp::Withdraw), Some((id(1), Queue::Plain, true)));
         assert_eq!(entries.give_up(call(4), GiveUp::Cancel), None);
-        assert_eq!(entries.remove(id(1)), [call(3)], "who has cancelled hears nothing");
+        assert_eq!(
+            entries.remove(id(1), Queue::Plain),
+            [call(3)],
+            "who has cancelled hears nothing"
+        );
         assert!(is_clean(&entries));
     }
 
@@ -304,23 +314,32 @@ mod tests {
     fn calls_that_are_put_back_move_and_keep_their_state() {
         let (mut entries, now) = three();
         entries.give_up(call(3), GiveUp::Cancel);
-        let given_up = entries.moved(id(1), id(9), &[1, 2], now);
+        let given_up = entries.moved(Queue::Plain, id(1), id(9), &[1, 2], now);
         assert_eq!(given_up, [(call(3), GiveUp::Cancel)]);
-        assert_eq!(entries.remove(id(1)), [call(1)]);
-        let given_up = entries.moved(id(9), id(10), &[0, 1], now);
+        assert_eq!(entries.remove(id(1), Queue::Plain), [call(1)]);
+        let given_up = entries.moved(Queue::Plain, id(9), id(10), &[0, 1], now);
         assert_eq!(given_up, [(call(3), GiveUp::Cancel)]);
-        assert_eq!(entries.remove(id(10)), [call(2)]);
+        assert_eq!(entries.remove(id(10), Queue::Plain), [call(2)]);
         assert!(is_clean(&entries));
-        assert!(entries.moved(id(1), id(2), &[0], now).is_empty());
+        assert!(entries.moved(Queue::Plain, id(1), id(2), &[0], now).is_empty());
     }
 
     #[test]
     fn an_ended_call_stays_ended_where_it_moves() {
         let (mut entries, now) = three();
         entries.ended(call(2));
-        entries.moved(id(1), id(9), &[0, 1], now);
-        assert_eq!(entries.remove(id(9)), [call(1)]);
-        assert_eq!(entries.remove(id(1)), [call(3)]);
+        entries.moved(Queue::Plain, id(1), id(9), &[0, 1], now);
+        assert_eq!(entries.remove(id(9), Queue::Plain), [call(1)]);
+        assert_eq!(entries.remove(id(1), Queue::Plain), [call(3)]);
+        assert!(is_clean(&entries));
+    }
+
+    #[test]
+    fn queues_may_give_the_same_id() {
+        let (mut entries, now) = three();
+        entries.add(id(1), Queue::Nested, &[call(4)], now);
+        assert_eq!(entries.remove(id(1), Queue::Nested), [call(4)]);
+        assert_eq!(entries.remove(id(1), Queue::Plain), [call(1), call(2), call(3)]);
         assert!(is_clean(&entries));
     }
 
@@ -331,9 +350,9 @@ mod tests {
         assert!(entries.older_than(age, now, 9).is_empty());
         let later = now + age;
         assert_eq!(entries.older_than(age, later, 9), [(id(1), Queue::Plain)]);
-        assert!(!entries.audited(id(1), true, later));
+        assert!(!entries.audited((id(1), Queue::Plain), true, later));
         assert!(entries.older_than(age, later, 9).is_empty(), "it was looked at just now");
-        assert!(entries.audited(id(1), true, later));
+        assert!(entries.audited((id(1), Queue::Plain), true, later));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::connect::Purpose;
 use crate::entry_id::EntryId;
 use crate::fault::{Fault, classify};
 use crate::keeper::backoff;
-use crate::keys::Member;
+use crate::keys::{Member, Queue};
 use crate::members::Gone;
 use crate::message;
 use crate::presence;
@@ -93,11 +93,13 @@ async fn one(branch: &Rc<Branch>, entry: Entry) -> usize {
             Err(error) => branch.reject(&format!("a message is malformed: {error}")),
         },
         Some("lost") => match lost(text) {
-            Some(id) => branch.entry_lost(id, "its lease has ended, or it was started anew"),
+            Some((queue, id)) => {
+                branch.entry_lost(id, queue, "its lease has ended, or it was started anew")
+            }
             None => branch.reject("what is said of a lost server is malformed"),
         },
         Some("moved") => match moved(text) {
-            Some((from, to, places)) => branch.entry_moved(from, to, &places),
+            Some((queue, from, to, places)) => branch.entry_moved(queue, from, to, &places),
             None => branch.reject("what is said of a call that was put back is malformed"),
         },
         _ => branch.reject("something unknown lies in the inbox"),
@@ -105,17 +107,20 @@ async fn one(branch: &Rc<Branch>, entry: Entry) -> usize {
     size
 }
 
-/// An entry, and who had it.
-fn lost(text: &str) -> Option<EntryId> {
-    text.split_once(' ')?.0.parse().ok()
+/// A queue, an entry of it, and who had it.
+fn lost(text: &str) -> Option<(Queue, EntryId)> {
+    let mut words = text.split(' ');
+    let (queue, id, _member) = (words.next()?, words.next()?, words.next()?);
+    Some((Queue::numbered(queue)?, id.parse().ok()?))
 }
 
-/// An entry, the one that takes its place, and the places of the calls in the first.
-fn moved(text: &str) -> Option<(EntryId, EntryId, Vec<usize>)> {
+/// A queue, an entry of it, the one that takes its place, and the places of the calls in the first.
+fn moved(text: &str) -> Option<(Queue, EntryId, EntryId, Vec<usize>)> {
     let mut words = text.split(' ');
+    let queue = Queue::numbered(words.next()?)?;
     let (from, to, places) = (words.next()?, words.next()?, words.next()?);
     let places = places.split(',').map(|place| place.parse().ok()).collect::<Option<_>>()?;
-    Some((from.parse().ok()?, to.parse().ok()?, places))
+    Some((queue, from.parse().ok()?, to.parse().ok()?, places))
 }
 
 impl Branch {
@@ -142,8 +147,8 @@ mod tests {
     #[test]
     fn notices_are_read() {
         let id = |ms| EntryId { ms, number: 1 };
-        assert_eq!(lost("5-1 m-1"), Some(id(5)));
-        assert_eq!(moved("5-1 7-1 0,3"), Some((id(5), id(7), vec![0, 3])));
-        assert_eq!((lost("5-1"), moved("5-1 7-1 x")), (None, None));
+        assert_eq!(lost("2 5-1 m-1"), Some((Queue::Nested, id(5))));
+        assert_eq!(moved("1 5-1 7-1 0,3"), Some((Queue::Plain, id(5), id(7), vec![0, 3])));
+        assert_eq!((lost("1 5-1"), moved("1 5-1 7-1 x"), lost("3 5-1 m-1")), (None, None, None));
     }
 }

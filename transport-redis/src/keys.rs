@@ -100,6 +100,11 @@ impl Queue {
         self as usize
     }
 
+    /// The one of this number.
+    pub(crate) fn numbered(number: &str) -> Option<Self> {
+        Queue::BOTH.into_iter().find(|queue| queue.number() == number)
+    }
+
     /// As scripts count them.
     pub(crate) fn number(self) -> &'static str {
         match self {

@@ -226,7 +226,7 @@ async fn ask_for_room(branch: Rc<Branch>) {
 /// A pack was taken: its calls go to core, or back.
 async fn deliver(branch: &Rc<Branch>, queue: Queue, entry: Entry) {
     let id = entry.id;
-    if branch.state.borrow().deliveries.has(id) {
+    if branch.state.borrow().deliveries.has(id, queue) {
         return;
     }
     let (mut client, mut since, mut pack) = (None, None, None);

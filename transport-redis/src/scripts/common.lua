@@ -113,6 +113,18 @@ local function settled(number, calls)
   end
 end
 
+-- Removes what lies before all that somebody has taken and not settled. Gives the id of the first entry that may
+-- be left, or '' without a group.
+local function trim(number)
+  local queue = QUEUES[number]
+  local pending, given = redis.pcall('XPENDING', queue, G), delivered(queue)
+  if not given or pending.err then return '' end
+  local below = pending[2] and tonumber(pending[1]) > 0 and pending[2] or after(given)
+  redis.call('XTRIM', queue, 'MINID', below)
+  if redis.call('XLEN', queue) == 0 then redis.call('HSET', STATE, NAMES[number], 0) end
+  return below
+end
+
 -- Ends a member's part for good. What it has taken and not settled is lost: its callers are told.
 local function bury(member, how)
   local room = redis.call('HGET', ROOMS, member)
@@ -125,7 +137,7 @@ local function bury(member, how)
         for _, it in ipairs(pending) do
           local of = entry(queue, it[1])
           if of and of['a'] then
-            tell(of['a'], 'lost', it[1] .. ' ' .. member)
+            tell(of['a'], 'lost', number .. ' ' .. it[1] .. ' ' .. member)
             settled(number, tonumber(of['n']) or 0)
           end
           redis.call('XACK', queue, G, it[1])
@@ -133,6 +145,8 @@ local function bury(member, how)
         end
       end
       redis.pcall('XGROUP', 'DELCONSUMER', queue, G, consumer)
+      -- What it has settled before is no other's to remove.
+      trim(number)
     end
     local id = string.match(consumer, '^(.*):%d+$')
     local held = redis.call('HGET', IDS, id)
@@ -154,6 +168,8 @@ local function ensure(run)
   if redis.call('HGET', STATE, 'run') == run then return end
   redis.call('DEL', LEASES, STATE, SERVERS, CLIENTS, IDS, ROOMS, QUEUES[1], QUEUES[2])
   redis.call('HSET', STATE, 'run', run)
+  -- Until somebody joins, who knows better.
+  redis.call('PEXPIRE', STATE, 60000)
 end
 
 -- Everything lives on for a while.

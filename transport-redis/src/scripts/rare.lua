@@ -37,12 +37,7 @@ for queue_number, queue in ipairs(QUEUES) do
   for i = 1, count do ids[i] = take() end
   if count > 0 then redis.call('XDEL', queue, unpack(ids)) end
   if take() == '1' then
-    local pending, given = redis.pcall('XPENDING', queue, G), delivered(queue)
-    if given and not pending.err then
-      below[queue_number] = pending[2] and tonumber(pending[1]) > 0 and pending[2] or after(given)
-      redis.call('XTRIM', queue, 'MINID', below[queue_number])
-      if redis.call('XLEN', queue) == 0 then redis.call('HSET', STATE, NAMES[queue_number], 0) end
-    end
+    below[queue_number] = trim(queue_number)
   end
 end
 trimmed = below[1] .. ';' .. below[2]
@@ -52,7 +47,7 @@ for _ = 1, tonumber(take()) do
     tonumber(take()), take(), take(), take(), take(), take(), take()
   if redis.call('HEXISTS', STATE, 'last:' .. client) == 1 then
     local again = redis.call('XADD', QUEUES[queue], '*', 'a', client, 'n', calls, 't', time, 'p', pack)
-    tell(client, 'moved', id .. ' ' .. again .. ' ' .. places)
+    tell(client, 'moved', queue .. ' ' .. id .. ' ' .. again .. ' ' .. places)
   else
     settled(queue, tonumber(calls))
   end
