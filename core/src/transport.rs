@@ -44,6 +44,7 @@
 //! way here go elsewhere. A link that is dropped unclosed says nothing, like a process that died.
 
 mod backoff;
+mod carrier;
 mod inbox;
 
 use std::fmt;
@@ -56,6 +57,7 @@ use futures::future::LocalBoxFuture;
 use futures::{Sink, Stream};
 
 pub use backoff::Backoff;
+pub use carrier::Carrier;
 pub use inbox::Inbox;
 
 use crate::config::Section;

@@ -25,7 +25,7 @@
 //! It does not promise more than the broker keeps: what a failover loses was lost.
 //!
 //! # Where things are
-//! - `hub` is what everything of one link shares, `link` its sink and stream as core sees them.
+//! - `hub` is what everything of one link shares, `link` is how core reaches it.
 //! - `branch` is this node's part in one service: all state of it, and how it meets what happens. `outbox` holds what
 //!   waits to be sent, `entries` the calls of this node in the queue, `deliveries` those it has taken, `members` who is
 //!   there: pure bookkeeping.

@@ -11,7 +11,6 @@ use crate::connect::{Connector, Kind, Purpose};
 use crate::hub::{Hub, Parts};
 use crate::keys;
 use crate::lease::Leases;
-use crate::link::link;
 
 /// The kind that `transport = "redis"` chooses.
 pub static REDIS: RedisKind = RedisKind;
@@ -74,7 +73,8 @@ impl Redis {
         let leases = Leases::start(connector.clone(), clock.clone(), self.config.lease)
             .map_err(|error| LinkError::with_source("cannot start the thread for leases", error))?;
         let (lease, database) = (self.config.lease, connector.database());
-        Ok(link(Hub::start(at, Parts { connector, clock, leases, lease, database })))
+        let parts = Parts { connector, clock, leases, lease, database };
+        Ok(Link::carried_by(Hub::start(at, parts), true))
     }
 }
 

@@ -33,7 +33,7 @@
 //! client's hello, before anything else. Whoever ends a session may say goodbye last.
 //!
 //! # Where things are
-//! - `hub` is what everything of one link shares, and `link` its sink and stream as core sees them.
+//! - `hub` is what everything of one link shares, and `link` is how core reaches it.
 //! - `session` is one connection: `framing` and `outgoing` hold what was read and is to be written,
 //!   as pure code; `lanes` those that go out in parts; `reader` reads, `stall` finds those that have stopped midway.
 //! - `listener` starts a `server` and accepts its connections; `lock` makes it the only one.

@@ -8,7 +8,6 @@ use futures::future::LocalBoxFuture;
 use crate::config::{Allow, UnixConfig};
 use crate::folder;
 use crate::hub::Hub;
-use crate::link::link;
 use crate::paths::Paths;
 
 /// The kind that `transport = "unix"` chooses.
@@ -63,7 +62,7 @@ impl Unix {
             .map_err(|error| LinkError::new(error.to_string()))?;
         folder::ensure_with_parents(paths.socket_dir(), &allow)
             .map_err(|error| LinkError::new(error.to_string()))?;
-        Ok(link(Hub::start(at, paths, allow)))
+        Ok(Link::carried_by(Hub::start(at, paths, allow), false))
     }
 }
 
