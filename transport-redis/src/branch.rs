@@ -258,6 +258,10 @@ impl Branch {
                 let id = call.id;
                 let limit = self.hub.limits.max_peer_bytes;
                 let mut state = self.state.borrow_mut();
+                // Another attempt: where it lay before is no word about this one.
+                if call.options.as_ref().is_some_and(|it| it.attempt > 0) {
+                    state.entries.ended(id);
+                }
                 if let Err(full) = state.outbox.call(call, limit, Instant::now()) {
                     drop(state);
                     let reason = format!(
@@ -741,11 +745,13 @@ impl Branch {
             (state.members.clear(why), state.entries.clear())
         };
         self.live.send_replace(None);
-        for change in changes {
-            self.changed(Some(change));
-        }
+        // Calls first: the end of their taker's session makes idempotent ones anew, and would have what is
+        // said here of the last attempt taken for a word about the next.
         for id in calls {
             self.undelivered(id, why.to_owned(), true);
+        }
+        for change in changes {
+            self.changed(Some(change));
         }
         self.presence.forget_look();
         self.trouble.notify_one();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use farcall::Reason;
 use farcall::prelude::*;
 use farcall::redis::RedisConfig;
-use farcall_integration_tests::{Fleet, RedisOptions, RedisServer, wait_until};
+use farcall_integration_tests::{Fleet, RedisCluster, RedisOptions, RedisServer, wait_until};
 use farcall_testkit::{Remote, SERVICE};
 use futures::StreamExt;
 use futures::channel::mpsc::unbounded;
@@ -116,6 +116,25 @@ async fn the_access_lists_of_the_document_are_enough() {
     };
     assert_eq!(unused(SERVER), ["select"], "of another database than 0 only");
     assert!(commands(CLIENT).is_subset(&commands(SERVER)));
+}
+
+#[farcall::test]
+async fn in_a_cluster_they_need_one_command_more() {
+    let lines = lines().into_iter().map(|line| format!("{line} +cluster|slots"));
+    let lines: Vec<String> = lines.collect();
+    let options = RedisOptions::new().acl(&format!("user default off\n{}", lines.join("\n")));
+    let cluster = RedisCluster::start_with(&options);
+    let config = |user: &str| RedisConfig {
+        cluster: cluster.urls(),
+        username: Some(user.to_owned()),
+        password: Some(password(user).to_owned()),
+        ..RedisConfig::default()
+    };
+    let shop = fleet(config(SERVER)).with_clients(config(CLIENT)).in_namespace("shop");
+    everything_works(&shop).await;
+    for node in cluster.nodes() {
+        assert_eq!(refused(node), Vec::<String>::new());
+    }
 }
 
 /// Whether a user is refused a command, and for that reason.
