@@ -54,8 +54,10 @@ async fn drink(contract: &Client, count: usize, size: usize, clogs: bool) {
         let drunk = contract.call::<Bytes>("large", (size,)).await;
         if drunk.is_ok() && !has_drunk.replace(true) {
             println!("first");
-            while clogs {
-                std::thread::park();
+            if clogs {
+                loop {
+                    std::thread::park();
+                }
             }
         }
     };

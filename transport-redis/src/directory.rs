@@ -10,6 +10,7 @@ use redis::Value;
 use tokio::sync::Notify;
 
 use crate::connect::Purpose;
+use crate::fault::{Fault, classify, words};
 use crate::hub::Hub;
 use crate::{keys, reply};
 
@@ -58,7 +59,18 @@ pub(crate) async fn look(hub: Rc<Hub>) {
             let mut command = redis::cmd("ZRANGE");
             command.arg(&index).arg(0).arg(-1);
             let listed: redis::RedisResult<Value> = command.query_async(&mut connection.io).await;
-            let Ok(listed) = listed else { break };
+            let listed = match listed {
+                Ok(listed) => listed,
+                Err(error) => {
+                    // Another connection makes nothing better, so whoever asks is told.
+                    if classify(&error) != Fault::Reconnect && asked.take() {
+                        let error = format!("the services cannot be listed: {}", words(&error));
+                        let result = Err(LinkError::new(error));
+                        hub.inbox.push(Inbound::Watching { watch: Watch::Everything, result });
+                    }
+                    break;
+                }
+            };
             backoff.reset();
             let names = reply::array(&listed).unwrap_or_default().iter().filter_map(reply::text);
             for name in names {
