@@ -57,11 +57,18 @@ pub(crate) async fn find_server(node: &Node, service: &str) -> Result<PeerId, Fa
     tokio::pin!(up);
     // The look waits for all that can be found. The first that shows itself will do, lest one that
     // hangs keeps calls from those that do not.
+    let mut why = String::new();
     tokio::select! {
         server = &mut up => return server.ok_or_else(closed),
         found = node.servers(service) => {
-            if let Some(server) = found.map_err(|_| closed())?.iter().find(|it| ready(it)) {
-                return Ok(server.peer);
+            // What cannot be looked for now may be there before the wait is over.
+            match found {
+                Ok(found) => {
+                    if let Some(server) = found.iter().find(|it| ready(it)) {
+                        return Ok(server.peer);
+                    }
+                }
+                Err(error) => why = format!(" ({error})"),
             }
         }
     }
@@ -70,7 +77,7 @@ pub(crate) async fn find_server(node: &Node, service: &str) -> Result<PeerId, Fa
         Err(_) => Err(Failure::new(
             Reason::NoServer,
             format!(
-                "no server of `{service}` within {wait:?}; start one, or raise \
+                "no server of `{service}` within {wait:?}{why}; start one, or raise \
                  client.wait_for_server"
             ),
         )),
