@@ -1,8 +1,8 @@
 //! Calls between processes, as if the other program were here, over whatever carries them.
 //!
 //! A trait says what can be called; a configuration file says what carries the calls: Unix sockets
-//! on one machine, and in later versions ZeroMQ between machines and Redis streams for a fleet. The
-//! meaning of a call is the same on each.
+//! on one machine, Redis for a fleet that shares a broker, and in later versions ZeroMQ between
+//! machines. The meaning of a call is the same on each.
 //!
 //! ```
 //! use farcall::prelude::*;

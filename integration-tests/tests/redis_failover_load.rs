@@ -83,9 +83,9 @@ where
     )
     .await;
 
-    let fates = load.fates.borrow();
+    let fates = load.fates.borrow().clone();
     println!("{what}: calls were answered again after {:?}", kept.get());
-    for (kind, fates) in &*fates {
+    for (kind, fates) in &fates {
         println!("{what}: {kind}: {fates:?}");
     }
     for kind in ["plain", "long"] {

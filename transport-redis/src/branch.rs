@@ -77,6 +77,7 @@ pub(crate) struct State {
     pub(crate) read: EntryId,
     /// Tasks that end with the membership.
     pub(crate) tasks: Vec<AbortHandle>,
+    /// The last that this node says in the service is on its way, or said.
     pub(crate) leaving: bool,
 }
 
@@ -301,7 +302,8 @@ impl Branch {
                 state.outbox.take_backs.push_back(take_back);
             }
             // On its way, or over.
-            None => state.late.push((id, how)),
+            None if self.exchanging.get() => state.late.push((id, how)),
+            None => {}
         }
     }
 
@@ -457,6 +459,9 @@ impl Branch {
                     });
                 }
             }
+        }
+        for settled in &batch.settled {
+            state.deliveries.acknowledged(settled);
         }
         self.trimmed(&mut state, &batch, &reply);
         for (take_back, fate) in batch.take_backs.iter().zip(&reply.take_backs) {
@@ -673,8 +678,8 @@ impl Branch {
 
     /// Calls do not wait in the queue of a service that has no server: core holds them, and has their time.
     fn without_servers(&self) {
-        let mut state = self.state.borrow_mut();
-        let state = &mut *state;
+        let mut guard = self.state.borrow_mut();
+        let state = &mut *guard;
         if state.members.ready().0 > 0 || !state.joined {
             return;
         }
@@ -685,6 +690,8 @@ impl Branch {
             let take_back = TakeBack { id, queue, whole: true, cancel: None, withdraw: None };
             state.outbox.take_backs.push_back(take_back);
         }
+        drop(guard);
+        self.hub.sent();
     }
 
     pub(crate) fn changed(self: &Rc<Self>, change: Option<Change>) {
@@ -701,6 +708,7 @@ impl Branch {
             Some(Change::Down { peer, reason, clean }) => {
                 self.hub.peer_down(peer);
                 self.state.borrow_mut().outbox.forget(peer);
+                self.hub.sent();
                 inbox.push(Inbound::PeerDown { peer, reason: reason.to_owned(), clean });
             }
             Some(Change::Unfit { server: Some(announcement), reason }) => {
@@ -723,6 +731,10 @@ impl Branch {
 
     /// This node is no member any more, and begins anew: whatever it had under way is in doubt.
     pub(crate) fn begin_anew(self: &Rc<Self>, why: &'static str) {
+        if self.state.borrow().leaving {
+            // Nothing follows.
+            return;
+        }
         let number = self.hub.next_member();
         let (changes, calls) = {
             let mut state = self.state.borrow_mut();

@@ -20,6 +20,11 @@ pub(crate) struct Deliveries {
     free: Vec<usize>,
     /// By queue too: two streams may well give the same id.
     known: HashMap<(EntryId, Queue), usize>,
+    /// Packs that are settled here and not yet at the broker, or were when one was read from there again: whether
+    /// the broker knows by now.
+    settling: HashMap<(EntryId, Queue), bool>,
+    /// Reads under way that may bring packs again.
+    rereads: usize,
     generation: u16,
     /// Calls that are not settled, by queue.
     unsettled: [usize; 2],
@@ -70,6 +75,8 @@ impl Deliveries {
             slots: Vec::new(),
             free: Vec::new(),
             known: HashMap::new(),
+            settling: HashMap::new(),
+            rereads: 0,
             generation,
             unsettled: [0; 2],
             returning: Vec::new(),
@@ -83,7 +90,34 @@ impl Deliveries {
 
     /// Whether this entry is here already.
     pub(crate) fn has(&self, id: EntryId, queue: Queue) -> bool {
-        self.known.contains_key(&(id, queue))
+        self.known.contains_key(&(id, queue)) || self.settling.contains_key(&(id, queue))
+    }
+
+    /// A read begins that may bring packs again.
+    pub(crate) fn begin_reread(&mut self) {
+        self.rereads += 1;
+    }
+
+    /// It is over, with all that it brought.
+    pub(crate) fn end_reread(&mut self) {
+        self.rereads = self.rereads.saturating_sub(1);
+        self.forget_settled();
+    }
+
+    /// The broker knows that these are settled.
+    pub(crate) fn acknowledged(&mut self, settled: &[Settled]) {
+        for it in settled {
+            if let Some(acknowledged) = self.settling.get_mut(&(it.id, it.queue)) {
+                *acknowledged = true;
+            }
+        }
+        self.forget_settled();
+    }
+
+    fn forget_settled(&mut self) {
+        if self.rereads == 0 {
+            self.settling.retain(|_, acknowledged| !*acknowledged);
+        }
     }
 
     /// A pack was taken. Gives the receipt of its first call; those of the others follow it.
@@ -132,6 +166,7 @@ impl Deliveries {
         let delivery = self.slots[slot].take()?;
         self.free.push(slot);
         self.known.remove(&(delivery.id, delivery.queue));
+        self.settling.insert((delivery.id, delivery.queue), false);
         let calls = delivery.frames.len() - delivery.moved;
         Some(Settled { id: delivery.id, queue: delivery.queue, calls })
     }
@@ -212,6 +247,11 @@ mod tests {
         assert_eq!(deliveries.settle(receipts[0]), Some(settled));
         assert_eq!(deliveries.settle(receipts[0]), None, "it is settled once");
         assert_eq!(deliveries.unsettled(Queue::Plain), 0);
+        assert!(deliveries.has(id(1), Queue::Plain), "the broker may give it again");
+        deliveries.begin_reread();
+        deliveries.acknowledged(&[settled]);
+        assert!(deliveries.has(id(1), Queue::Plain), "this read may have begun before");
+        deliveries.end_reread();
         assert!(!deliveries.has(id(1), Queue::Plain));
     }
 

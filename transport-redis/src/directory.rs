@@ -10,7 +10,7 @@ use redis::Value;
 use tokio::sync::Notify;
 
 use crate::connect::Purpose;
-use crate::fault::words;
+use crate::fault::{Fault, classify, words};
 use crate::hub::Hub;
 use crate::{keys, reply};
 
@@ -62,8 +62,10 @@ pub(crate) async fn look(hub: Rc<Hub>) {
             let listed = match listed {
                 Ok(listed) => listed,
                 Err(error) => {
-                    if asked.take() {
-                        let result = Err(LinkError::new(words(&error)));
+                    // Another connection makes nothing better, so whoever asks is told.
+                    if classify(&error) != Fault::Reconnect && asked.take() {
+                        let error = format!("the services cannot be listed: {}", words(&error));
+                        let result = Err(LinkError::new(error));
                         hub.inbox.push(Inbound::Watching { watch: Watch::Everything, result });
                     }
                     break;

@@ -115,6 +115,10 @@ async fn exchange(branch: &Rc<Branch>, mut batch: Batch, member: Member) {
         match script.send(&mut io, &command).await {
             Ok(reply) => {
                 match read(&reply, &batch) {
+                    // What it says of a membership that has ended is for nobody.
+                    Answer::Done(_) if branch.state.borrow().member != member => {
+                        branch.lost(&batch, true);
+                    }
                     Answer::Done(reply) => branch.exchanged(batch, reply),
                     Answer::Unknown => {
                         // Somebody else may have found out first.
@@ -141,6 +145,8 @@ async fn exchange(branch: &Rc<Branch>, mut batch: Batch, member: Member) {
                     branch.tell_trouble(&trouble);
                     tokio::time::sleep(PAUSE).await;
                 }
+                // It may have been done: then the reply of then is wanted, and needs no memory.
+                Fault::OutOfMemory if strict && in_doubt => strict = false,
                 Fault::OutOfMemory if strict => {
                     // What frees memory goes, calls do not.
                     strict = false;

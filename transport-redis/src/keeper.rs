@@ -96,11 +96,12 @@ async fn stay(
             held = Some(member.clone());
         }
         if branch.state.borrow().listens {
-            if branch.state.borrow().must_join {
+            if branch.state.borrow().must_join && !branch.state.borrow().leaving {
                 join(branch, &mut connection, &member).await?;
             }
-            let is_live = branch.live.borrow().is_some();
-            if branch.state.borrow().joined && !is_live {
+            let is_live = branch.live.borrow().as_ref().is_some_and(|live| live.member == member);
+            let is_joined = branch.state.borrow().joined && branch.state.borrow().member == member;
+            if is_joined && !is_live {
                 branch.live.send_replace(Some(Rc::new(Live { io: connection.io.clone(), member })));
                 backoff.reset();
                 branch.presence.look_again();
@@ -135,6 +136,10 @@ async fn join(
 ) -> Result<(), String> {
     let hub = &branch.hub;
     requests::prepare(branch).await.map_err(|error| error.message)?;
+    let is_other = || branch.state.borrow().member != *member;
+    if is_other() {
+        return Ok(());
+    }
     let (arguments, role) = {
         let mut state = branch.state.borrow_mut();
         state.must_join = false;
@@ -145,17 +150,21 @@ async fn join(
         arguments.bytes(client);
         match &state.serving {
             None => {
-                arguments.add("").add("").add(0).add(0);
+                arguments.add("").add("").add(0).add(0).add(0);
             }
             Some(serving) => {
                 let it = &serving.announcement;
                 arguments.add(&it.server).bytes(record(&hub.hello, Some(it)));
-                arguments.add(it.concurrency).add(it.backlog);
+                arguments.add(it.concurrency).add(it.backlog).add(u8::from(serving.takes_calls()));
             }
         }
         (arguments, Role { serves: state.serving.is_some(), calls: state.watches })
     };
     let reply = hub.scripts.join.run(&mut connection.io, &arguments).await;
+    if is_other() {
+        // It began anew meanwhile, and this one is left to end with its lease.
+        return Ok(());
+    }
     let reply = match reply {
         Ok(reply) => reply,
         Err(error) => {
@@ -180,13 +189,14 @@ async fn join(
     let (is_told, begins) = {
         let mut state = branch.state.borrow_mut();
         match &mut state.serving {
-            None => (true, false),
-            Some(serving) => {
+            // One that was added meanwhile joins next.
+            Some(serving) if role.serves => {
                 serving.announcement.epoch = epoch;
                 let consumer = format!("{}:{epoch}", serving.announcement.server);
                 let begins = serving.consumer.replace(consumer).is_none();
                 (std::mem::replace(&mut serving.is_told, true), begins)
             }
+            _ => (true, false),
         }
     };
     if begins {
@@ -262,7 +272,6 @@ pub(crate) async fn expel(branch: &Rc<Branch>, member: &Member) {
 pub(crate) async fn leave(branch: &Rc<Branch>) {
     let left = async {
         requests::stop(branch).await;
-        branch.state.borrow_mut().leaving = true;
         branch.work.notify_one();
         crate::exchange::drained(branch).await;
         let arguments = {
@@ -273,7 +282,9 @@ pub(crate) async fn leave(branch: &Rc<Branch>) {
             }
             arguments
         };
-        if branch.state.borrow().joined {
+        let is_member = branch.state.borrow().joined;
+        branch.state.borrow_mut().leaving = true;
+        if is_member {
             branch.ask(&branch.hub.scripts.leave, &arguments).await;
         }
     };

@@ -9,6 +9,7 @@ use redis::Value;
 use tokio::sync::{Notify, watch};
 
 use crate::branch::Branch;
+use crate::entry_id::EntryId;
 use crate::keys::Member;
 use crate::members::{Gone, Listed};
 use crate::reply;
@@ -95,7 +96,7 @@ pub(crate) async fn follow(branch: Rc<Branch>) {
         let wanted = std::mem::take(&mut *branch.presence.wanted.borrow_mut());
         if wanted.all {
             branch.presence.wanted.borrow_mut().version = wanted.version;
-            if look(&branch, None, Gone::Lost).await {
+            if look_and_read(&branch, None, Gone::Lost).await {
                 pause = SHORTEST_PAUSE;
                 tell_depth(&branch).await;
                 branch.tell_watching();
@@ -114,7 +115,7 @@ pub(crate) async fn follow(branch: Rc<Branch>) {
             let members = wanted.members.iter().filter(|(_, how)| *how == gone);
             let members: Vec<Member> = members.map(|(member, _)| member.clone()).collect();
             if !members.is_empty() {
-                look(&branch, Some(&members), gone).await;
+                look_and_read(&branch, Some(&members), gone).await;
             }
         }
     }
@@ -122,19 +123,54 @@ pub(crate) async fn follow(branch: Rc<Branch>) {
 
 /// Looks at some members, or at all. `false` if that was not possible.
 pub(crate) async fn look(branch: &Rc<Branch>, asked: Option<&[Member]>, gone: Gone) -> bool {
+    let Some(seen) = see(branch, asked).await else { return false };
+    branch.listed(seen.list, asked, gone);
+    true
+}
+
+/// The same, and says what was seen when the inbox is read as far as it was then: what somebody said before
+/// they went comes before the news that they have gone. News and inbox come by different connections.
+async fn look_and_read(branch: &Rc<Branch>, asked: Option<&[Member]>, gone: Gone) -> bool {
+    let member = branch.state.borrow().member.clone();
+    let Some(seen) = see(branch, asked).await else { return false };
+    loop {
+        let (is_same, is_read) = {
+            let state = branch.state.borrow();
+            (state.member == member, state.read >= seen.inbox)
+        };
+        if !is_same {
+            return false;
+        }
+        if is_read {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    branch.listed(seen.list, asked, gone);
+    true
+}
+
+/// Who is there.
+struct Seen {
+    list: Vec<Listed>,
+    /// The last entry of the own inbox at that moment.
+    inbox: EntryId,
+}
+
+async fn see(branch: &Rc<Branch>, asked: Option<&[Member]>) -> Option<Seen> {
     let mut arguments = branch.arguments();
     for member in asked.unwrap_or_default() {
         arguments.add(member);
     }
-    let Some(reply) = branch.ask(&branch.hub.scripts.who, &arguments).await else { return false };
-    let Some(items) = reply::into_array(reply) else { return false };
+    let reply = branch.ask(&branch.hub.scripts.who, &arguments).await?;
+    let items = reply::into_array(reply)?;
     if asked.is_none() {
         let version = items.get(1).and_then(reply::number);
         branch.presence.wanted.borrow_mut().version = version;
     }
-    let list = items.into_iter().skip(2).filter_map(listed).collect();
-    branch.listed(list, asked, gone);
-    true
+    let inbox = items.get(2).and_then(reply::text).and_then(|it| it.parse().ok());
+    let list = items.into_iter().skip(3).filter_map(listed).collect();
+    Some(Seen { list, inbox: inbox.unwrap_or(EntryId::ZERO) })
 }
 
 fn listed(value: Value) -> Option<Listed> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use farcall_core::transport::{Backoff, Receipt};
 use farcall_core::wire::Frame;
 
-use crate::branch::{Branch, State};
+use crate::branch::{Branch, Serving, State};
 use crate::connect::{ConnectError, Connection, Purpose};
 use crate::deliveries::MAX_CALLS;
 use crate::fault::{Fault, classify};
@@ -152,6 +152,9 @@ async fn read(
             command.arg("STREAMS").arg(branch.keys.queue(queue)).arg(from);
             serving.readers[queue.index()] = Some(connection.client_id);
             serving.reading += 1;
+            if from != ">" {
+                state.deliveries.begin_reread();
+            }
             command
         };
         // A server that says nothing for longer hangs: what it may have given out is read again later.
@@ -163,12 +166,12 @@ async fn read(
             let mut state = branch.state.borrow_mut();
             if let Some(serving) = &mut state.serving {
                 serving.readers[queue.index()] = None;
-                serving.reading = serving.reading.saturating_sub(1);
             }
         }
         let value = match read {
             Ok(value) => value,
             Err(error) => {
+                has_read(branch, from);
                 match classify(&error) {
                     Fault::Reconnect => {}
                     Fault::NoGroup => {
@@ -192,17 +195,36 @@ async fn read(
             let oldest = entries.first().map_or(0, |entry| now.saturating_sub(entry.id.ms));
             appetite = appetite.after(entries.len(), Duration::from_millis(oldest));
         }
-        from = ">";
         for entry in entries {
-            branch.hub.inbox.room().await;
+            // What only goes back needs no room.
+            if takes_calls(branch) {
+                branch.hub.inbox.room().await;
+            }
             deliver(branch, queue, entry).await;
         }
+        has_read(branch, from);
+        from = ">";
         branch.room.notify_waiters();
         branch.work.notify_one();
         if branch.state.borrow().wants_room_elsewhere() && !branch.asking.replace(true) {
             branch.hub.spawn(ask_for_room(Rc::clone(branch)));
         }
     }
+}
+
+/// A read is over, with all that it brought.
+fn has_read(branch: &Branch, from: &str) {
+    let mut state = branch.state.borrow_mut();
+    if from != ">" {
+        state.deliveries.end_reread();
+    }
+    if let Some(serving) = &mut state.serving {
+        serving.reading = serving.reading.saturating_sub(1);
+    }
+}
+
+fn takes_calls(branch: &Branch) -> bool {
+    branch.state.borrow().serving.as_ref().is_some_and(Serving::takes_calls)
 }
 
 /// How long calls wait behind others here before somebody else may have them. The last pack that was read is mostly
@@ -229,11 +251,15 @@ async fn deliver(branch: &Rc<Branch>, queue: Queue, entry: Entry) {
     if branch.state.borrow().deliveries.has(id, queue) {
         return;
     }
-    let (mut client, mut since, mut pack) = (None, None, None);
+    let (mut client, mut since, mut pack, mut count) = (None, None, None, 0);
     for (name, value) in entry.fields {
         match reply::text(&name) {
             Some("a") => client = reply::text(&value).map(Member::named),
             Some("t") => since = reply::number(&value),
+            // What the sender has counted; of somebody else's garbage it is as good as nothing.
+            Some("n") => {
+                count = reply::number(&value).map_or(0, |n| n.min(MAX_CALLS as u64) as usize)
+            }
             Some("p") => pack = reply::into_bytes(value),
             _ => {}
         }
@@ -248,12 +274,12 @@ async fn deliver(branch: &Rc<Branch>, queue: Queue, entry: Entry) {
                 _ => "something is missing, or there is too much".to_owned(),
             };
             branch.reject(&format!("a pack of calls is malformed: {why}"));
-            return branch.drop_entry(id, queue);
+            return branch.drop_entry(id, queue, count);
         }
     };
     if !branch.known(&client).await {
         // Its node is gone: nobody waits for these calls.
-        return branch.drop_entry(id, queue);
+        return branch.drop_entry(id, queue, frames.len());
     }
     let since = since.unwrap_or(id.ms);
     let age = Duration::from_millis(branch.hub.clock.at(Instant::now()).saturating_sub(since));
@@ -287,9 +313,9 @@ async fn deliver(branch: &Rc<Branch>, queue: Queue, entry: Entry) {
 }
 
 impl Branch {
-    /// An entry is nobody's: it is settled unread.
-    fn drop_entry(&self, id: crate::entry_id::EntryId, queue: Queue) {
-        let settled = crate::deliveries::Settled { id, queue, calls: 0 };
+    /// An entry of so many calls is nobody's: it is settled unread.
+    fn drop_entry(&self, id: crate::entry_id::EntryId, queue: Queue, calls: usize) {
+        let settled = crate::deliveries::Settled { id, queue, calls };
         self.state.borrow_mut().outbox.settle(settled);
         self.work.notify_one();
     }

@@ -1,7 +1,8 @@
 //! The chores of this repository.
 //!
-//!     cargo xtask test     everything that must hold before a change lands
-//!     cargo xtask matrix   runs the contract and writes its outcomes into docs/SEMANTICS.md
+//!     cargo xtask test      everything that must hold before a change lands
+//!     cargo xtask examples  runs the examples alone
+//!     cargo xtask matrix    runs the contract and writes its outcomes into docs/SEMANTICS.md
 //!
 //! It needs nothing but cargo: what else the steps use is found or installed first, and named;
 //! where it cannot be, what to install is said.
@@ -17,11 +18,13 @@ use std::process::ExitCode;
 const HELP: &str = "\
 usage: cargo xtask COMMAND
 
-  test    finds or installs what the tests need, then runs formatting, clippy, all tests,
-          doc tests, every example on unix and on redis, and the documentation, each with warnings denied;
-          the outcomes of the contract are compared with the matrix in docs/SEMANTICS.md
-  matrix  runs the contract on every transport and writes that matrix
-  help    this
+  test      finds or installs what the tests need, then runs formatting, clippy, all tests,
+            doc tests, every example on unix and on redis, and the documentation, each with
+            warnings denied; the outcomes of the contract are compared with the matrix in
+            docs/SEMANTICS.md
+  examples  runs the examples alone, on unix and on redis
+  matrix    runs the contract on every transport and writes that matrix
+  help      this
 ";
 
 fn main() -> ExitCode {
@@ -29,6 +32,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words[..] {
         ["test"] => steps::test(),
+        ["examples"] => redis::redis_server().and_then(|()| examples::run()),
         ["matrix"] => matrix::run_and_write(),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");

@@ -15,7 +15,7 @@ fn a_good_configuration_is_shown_with_its_origins() {
         let shown = answer.lines().find(|shown| shown.starts_with(line));
         assert!(shown.is_some_and(|shown| shown.ends_with(origin)), "{line}: {answer}");
     }
-    has(&answer, "# transports compiled in: unix, memory\n");
+    has(&answer, "# transports compiled in: unix, redis, memory\n");
 }
 
 #[test]
@@ -56,4 +56,43 @@ fn mistakes_stop_every_command() {
 fn a_transport_that_cannot_be_opened_is_the_configurations() {
     let program = Program::new("").variable("FARCALL_UNIX__SOCKET_DIR", "/dev/null/sockets");
     has(&program.run(&["list"]).failure(2), "/dev/null");
+}
+
+#[test]
+fn redis_is_shown_as_it_would_be_used() {
+    let program = Program::new(
+        "transport = 'redis'\n[redis]\nurl = 'rediss://shop:s3cret@broker.example:6380/3'\n\
+         sentinel = { nodes = ['10.0.0.1:26379', '10.0.0.2:26379'], master = 'calls' }",
+    );
+    let answer = program.variable("FARCALL_REDIS__PASSWORD", "s3cret").run(&["check"]).answer();
+    for (line, origin) in [
+        ("transport = \"redis\" ", "# farcall.toml"),
+        ("redis.url = \"rediss://shop:***@broker.example:6380/3\" ", "# farcall.toml"),
+        ("redis.password = \"***\" ", "# FARCALL_REDIS__PASSWORD"),
+        ("redis.lease = \"15s\" ", "# default"),
+        ("redis.sentinel.master = \"calls\" ", "# farcall.toml"),
+    ] {
+        let shown = answer.lines().find(|shown| shown.starts_with(line));
+        assert!(shown.is_some_and(|shown| shown.ends_with(origin)), "{line}: {answer}");
+    }
+    assert!(!answer.contains("s3cret"), "{answer}");
+}
+
+#[test]
+fn mistakes_with_redis_are_named() {
+    let program = Program::new(
+        "transport = 'redis'\n[redis]\nurl = 'http://:s3cret@broker'\nlease = '1ms'\n\
+         sentinels = []\ntls_cert = 'c.pem'\ncluster = ['redis://a']",
+    );
+    let notes = program.run(&["check"]).failure(2);
+    for part in [
+        "farcall.toml: redis.url: ",
+        "farcall.toml: redis.lease: ",
+        "from 300ms to 1h",
+        "farcall.toml: redis.sentinels: unknown setting",
+        "did you mean",
+    ] {
+        has(&notes, part);
+    }
+    assert!(!notes.contains("s3cret"), "{notes}");
 }

@@ -4,6 +4,7 @@ mod configuration;
 mod describing;
 mod pinging;
 mod program;
+mod redis;
 mod server;
 mod servers;
 mod stream_service;

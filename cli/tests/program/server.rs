@@ -149,7 +149,12 @@ impl Server {
 
     /// Serves [`line`](stream_service::Line).
     pub(crate) fn start_line(sockets: &Path) -> Server {
-        Server::serving(sockets, &[], |_| LineServer::new(Straight))
+        Server::start_line_with(sockets, &[])
+    }
+
+    /// The same, with more settings.
+    pub(crate) fn start_line_with(sockets: &Path, settings: &[(&str, &str)]) -> Server {
+        Server::serving(sockets, settings, |_| LineServer::new(Straight))
     }
 
     fn serving<S: IntoService>(

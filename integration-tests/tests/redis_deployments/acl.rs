@@ -218,6 +218,18 @@ async fn the_access_lists_of_the_document_keep_everything_else_out() {
     node.close().await;
 }
 
+#[farcall::test]
+async fn who_may_not_list_services_is_told_so() {
+    let lines = lines().join("\n").replace(" %R~farcall:shop:services", "");
+    let broker = RedisOptions::new().tcp().acl(&format!("user default off\n{lines}")).start();
+    let _ann = shop(&broker).spawn("ann");
+    let node = shop(&broker).client().await;
+    assert_eq!(node.client(SERVICE).call::<i64>("add", (1, 2)).await.unwrap(), 3);
+    let said = node.all_servers().await.unwrap_err().to_string();
+    assert!(said.contains("cannot be listed") && said.contains("NOPERM"), "{said}");
+    node.close().await;
+}
+
 /// How many connections of farcall the broker has.
 fn connections(broker: &RedisServer) -> usize {
     let clients =

@@ -73,7 +73,7 @@ for i = 0, packs - 1 do
   local at = sent + 2 * messages + 3 * i
   local queue, calls = tonumber(ARGV[at]), ARGV[at + 1]
   local limit = tonumber(have[4] or 0)
-  if queue == 2 then limit = limit + have[5] end
+  if queue == 2 then limit = limit + (have[5] or 0) end
   local fate
   if (have[6] or '0') == '0' then
     fate = 'none'

@@ -3,7 +3,7 @@
 -- ARGV[4]  the lease in ms            ARGV[5]  how long keys outlive their last use, in ms
 -- ARGV[6]  the client's record, or ''
 -- ARGV[7]  the server's id, or ''     ARGV[8]  its record
--- ARGV[9]  its concurrency            ARGV[10] its backlog
+-- ARGV[9]  its concurrency            ARGV[10] its backlog         ARGV[11] 1 if it takes calls
 -- Gives { 'ok', clock, epoch, run again } or { 'taken', member }.
 ensure(ARGV[3])
 local at = clock()
@@ -38,7 +38,7 @@ if ARGV[7] ~= '' then
   end
   redis.call('HSET', IDS, id, epoch .. ' ' .. me)
   redis.call('HSET', SERVERS, me, epoch .. ' ' .. ARGV[8])
-  redis.call('HSET', ROOMS, me, '1 ' .. ARGV[9] .. ' ' .. ARGV[10] .. ' ' .. consumer)
+  redis.call('HSET', ROOMS, me, ARGV[11] .. ' ' .. ARGV[9] .. ' ' .. ARGV[10] .. ' ' .. consumer)
   count_room()
 end
 if ARGV[6] ~= '' then redis.call('HSET', CLIENTS, me, ARGV[6]) end

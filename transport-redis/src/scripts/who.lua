@@ -1,8 +1,9 @@
 -- Who is there.
 -- ARGV[3…] the members to look at; all without any.
--- Gives { clock, version, { member, server's record or '', client's record or '', 1 if its lease is over }, … }.
+-- Gives { clock, version, the last id of the own inbox, { member, server's record or '', client's record or '', 1 if its lease is over }, … }.
 local at = clock()
-local reply = { at, tonumber(redis.call('HGET', STATE, 'version') or 0) }
+local last = redis.call('XREVRANGE', inbox(me), '+', '-', 'COUNT', 1)
+local reply = { at, tonumber(redis.call('HGET', STATE, 'version') or 0), #last > 0 and last[1][1] or '0-0' }
 local function add(member)
   local expiry = redis.call('ZSCORE', LEASES, member)
   if not expiry then return end
