@@ -62,12 +62,17 @@ async fn busy(timeout: Duration) -> Busy {
 async fn a_call_that_waits_in_the_queue_until_its_deadline_is_not_sent() {
     let busy = busy(Duration::from_secs(60)).await;
     let one = || busy.contract.call::<i64>("add", (1, 2)).timeout(SOON);
-    // Some of them lie in one pack.
-    for ended in join_all((0..WAITING).map(|_| one())).await {
-        let error = ended.unwrap_err();
-        assert!(matches!(error, CallError::NotSent(_)), "{error:?}");
-        assert_eq!(error.reason(), Reason::DeadlineBeforeSending);
-    }
+    // They are asked back 20 ms before, and it takes longer now and then on a busy machine: then it is not known.
+    until("it is known in time", async || {
+        // Some of them lie in one pack.
+        let ended = join_all((0..WAITING).map(|_| one())).await;
+        ended.into_iter().map(Result::unwrap_err).all(|error| match error {
+            CallError::NotSent(_) => error.reason() == Reason::DeadlineBeforeSending,
+            CallError::OutcomeUnknown(_) => false,
+            other => panic!("{other:?}"),
+        })
+    })
+    .await;
     until("nothing of them is left", async || queued(&busy.world) == 2).await;
 }
 
