@@ -288,12 +288,14 @@ impl Pending {
                     return call.fail(Reason::PeerGone, "the peer is not connected");
                 }
             },
-            (Target::Service, Some(service)) => match self.choose(service, avoid, &call.new) {
-                Choice::Server(peer) => peer,
-                Choice::Any => return self.enqueue(id, call, now),
-                Choice::Wait => return self.park(id, call, service, now),
-                Choice::Refused(failure) => return self.refuse(call, failure),
-            },
+            (Target::Service, Some(service)) => {
+                match self.choose(service, (avoid, call.refused), &call.new) {
+                    Choice::Server(peer) => peer,
+                    Choice::Any => return self.enqueue(id, call, now),
+                    Choice::Wait => return self.park(id, call, service, now),
+                    Choice::Refused(failure) => return self.refuse(call, failure),
+                }
+            }
             (Target::Service, None) => unreachable!("calls of a service have its index"),
         };
         call.place = Place::With(peer);
@@ -322,10 +324,16 @@ impl Pending {
         size <= SMALL || self.routes.all_ready(service, takes)
     }
 
-    /// The server that gets a call, if one may have it.
+    /// The server that gets a call, if one may have it. One that a full server has refused goes to another, since
+    /// out of a queue the same might take it again.
     #[inline]
-    fn choose(&mut self, service: ServiceIndex, avoid: Option<PeerId>, new: &NewCall) -> Choice {
-        let any = self.bounds.shared_queue && self.all_take(service, new.params.len());
+    fn choose(
+        &mut self,
+        service: ServiceIndex,
+        (avoid, refused): (Option<PeerId>, bool),
+        new: &NewCall,
+    ) -> Choice {
+        let any = self.bounds.shared_queue && !refused && self.all_take(service, new.params.len());
         if any && self.routes.agree(service, new.expects) {
             return Choice::Any;
         }
