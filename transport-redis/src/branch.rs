@@ -97,6 +97,8 @@ pub(crate) struct Serving {
     pub(crate) readers: [Option<u64>; 2],
     /// Reads that are under way.
     pub(crate) reading: usize,
+    /// The calls that it had taken and not settled, as the broker was told last.
+    pub(crate) told_load: Option<usize>,
 }
 
 impl State {
@@ -216,6 +218,7 @@ impl Branch {
             ready: [None, None],
             readers: [None; 2],
             reading: 0,
+            told_load: None,
         });
         state.members.serves = true;
         state.must_join = true;
@@ -398,6 +401,9 @@ impl Branch {
             // The trouble is over, which whoever lists servers is to see.
             self.presence.look_again();
         }
+        for (message, unread) in batch.messages.iter().zip(&reply.unread) {
+            self.state.borrow_mut().outbox.has_unread(message.peer, *unread);
+        }
         let mut full = Vec::new();
         let mut gone = Vec::new();
         let mut kept = Vec::with_capacity(batch.messages.len());
@@ -420,6 +426,9 @@ impl Branch {
         batch.messages = kept;
         let mut state = self.state.borrow_mut();
         let now = Instant::now();
+        for (known, told) in state.outbox.under_way.iter_mut().zip(reply.under_way) {
+            *known = told.map(|count| (count, now)).or(*known);
+        }
         state.outbox.sent(&batch);
         for message in full {
             let (branch, peer) = (Rc::clone(self), message.peer);
@@ -449,6 +458,14 @@ impl Branch {
                         self.service
                     );
                     self.refuse(&pack.calls, &message, retry_after);
+                }
+                exchange::PackFate::Gone => {
+                    let (branch, mut calls) = (Rc::clone(self), pack.calls.clone());
+                    for id in &pack.one_way {
+                        self.hub.inbox.push(Inbound::HandedOver { id: *id });
+                    }
+                    calls.retain(|id| !pack.one_way.contains(id));
+                    self.hub.spawn(async move { branch.read_and_give_up(&calls).await });
                 }
                 exchange::PackFate::NoServer => {
                     // This node believes in one that is gone: first it learns better, or its calls would
@@ -518,10 +535,23 @@ impl Branch {
         }
     }
 
+    /// Calls that were taken and settled, though it was not known where they lay: those that the inbox says nothing of
+    /// are lost.
+    async fn read_and_give_up(self: &Rc<Self>, calls: &[CallId]) {
+        self.presence.look_again();
+        self.has_looked().await;
+        for id in calls {
+            self.undelivered(*id, "the broker was lost while it was handed over".to_owned(), true);
+        }
+    }
+
     fn trimmed(&self, state: &mut State, batch: &Batch, reply: &exchange::Reply) {
         let Some(serving) = &mut state.serving else { return };
         for queue in Queue::BOTH {
             let at = queue.index();
+            if reply.deleted[at] {
+                continue;
+            }
             let untrimmed = &mut serving.untrimmed[at];
             untrimmed.extend(batch.settled[at].iter().map(|settled| settled.id));
             if let Some(below) = reply.trimmed[at] {
@@ -753,6 +783,7 @@ impl Branch {
                 serving.untrimmed = [Vec::new(), Vec::new()];
                 serving.readers = [None; 2];
                 serving.reading = 0;
+                serving.told_load = None;
             }
             (state.members.clear(why), state.entries.clear())
         };

@@ -13,6 +13,11 @@ pub(crate) struct EntryId {
 impl EntryId {
     /// Before all entries.
     pub(crate) const ZERO: EntryId = EntryId { ms: 0, number: 0 };
+
+    /// The one that would be next, had there been any since.
+    pub(crate) fn next(self) -> EntryId {
+        EntryId { number: self.number.saturating_add(1), ..self }
+    }
 }
 
 impl fmt::Display for EntryId {
@@ -45,6 +50,7 @@ mod tests {
         let id: EntryId = "1700000000000-12".parse().unwrap();
         assert_eq!(id.to_string(), "1700000000000-12");
         assert!(id > "1700000000000-2".parse().unwrap() && id > EntryId::ZERO);
+        assert_eq!(id.next().to_string(), "1700000000000-13");
         assert_eq!("12".parse::<EntryId>(), Err(NoEntryId));
         assert_eq!("a-b".parse::<EntryId>(), Err(NoEntryId));
     }

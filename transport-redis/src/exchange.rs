@@ -1,5 +1,7 @@
 //! Sends what waits, one exchange at a time: whatever gathers meanwhile goes with the next.
 
+mod transaction;
+
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -20,7 +22,7 @@ use crate::scripts::Script;
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// What became of a batch.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reply {
     /// Calls that other servers could run at once.
     pub(crate) room_elsewhere: u64,
@@ -29,6 +31,12 @@ pub(crate) struct Reply {
     pub(crate) take_backs: Vec<TakeBackFate>,
     pub(crate) messages: Vec<Fate>,
     pub(crate) packs: Vec<PackFate>,
+    /// How many calls of each queue are under way now, where that was told.
+    pub(crate) under_way: [Option<u64>; 2],
+    /// How many bytes lie unread at each who was sent a message, where that was told.
+    pub(crate) unread: Vec<Option<u64>>,
+    /// Whether the settled entries of each queue are not there any longer.
+    pub(crate) deleted: [bool; 2],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,14 +62,22 @@ pub(crate) enum Fate {
 pub(crate) enum PackFate {
     Added(EntryId),
     NoServer,
-    Busy { waiting: u64, limit: u64, age: Duration },
+    Busy {
+        waiting: u64,
+        limit: u64,
+        age: Duration,
+    },
+    /// It was there, and is settled: whatever became of its calls lies in the inbox by now.
+    Gone,
 }
 
-/// What a script says.
+/// What the broker says.
 enum Answer {
     Done(Reply),
     /// This node is no member.
     Unknown,
+    /// Something of it went wrong.
+    Failed(redis::RedisError),
     /// It said something else.
     Unreadable,
 }
@@ -100,6 +116,8 @@ pub(crate) async fn drained(branch: &Rc<Branch>) {
 async fn exchange(branch: &Rc<Branch>, mut batch: Batch, member: Member) {
     branch.exchanging.set(true);
     let mut strict = !batch.packs.is_empty();
+    let limit = branch.hub.limits.max_peer_bytes;
+    let mut plain = transaction::fits(&branch.state.borrow(), &batch, &member, limit);
     // Whether it may have been done all the same.
     let mut in_doubt = false;
     loop {
@@ -108,13 +126,20 @@ async fn exchange(branch: &Rc<Branch>, mut batch: Batch, member: Member) {
             branch.lost(&batch, in_doubt);
             break;
         }
-        let scripts = branch.hub.scripts;
-        let script = if strict { &scripts.exchange_with_memory } else { &scripts.exchange };
         let mut io = live.io.clone();
-        let command = command(script, branch, &batch, &member);
-        match script.send(&mut io, &command).await {
-            Ok(reply) => {
-                match read(&reply, &batch) {
+        let answer = if plain {
+            transaction::run(&mut io, branch, &batch, &member).await
+        } else {
+            let scripts = branch.hub.scripts;
+            let script = if strict { &scripts.exchange_with_memory } else { &scripts.exchange };
+            let command = command(script, branch, &batch, &member);
+            script.send(&mut io, &command).await.map(|reply| read(&reply, &batch))
+        };
+        // What was refused, or may have been done, is the script's to decide.
+        let was_plain = std::mem::take(&mut plain);
+        match answer {
+            Ok(answer) => {
+                match answer {
                     // What it says of a membership that has ended is for nobody.
                     Answer::Done(_) if branch.state.borrow().member != member => {
                         branch.lost(&batch, true);
@@ -127,6 +152,7 @@ async fn exchange(branch: &Rc<Branch>, mut batch: Batch, member: Member) {
                         }
                         branch.lost(&batch, in_doubt);
                     }
+                    Answer::Failed(error) => refused(branch, &batch, &error).await,
                     Answer::Unreadable => {
                         tracing::error!(service = %branch.service, "a reply of the broker is not understood");
                         branch.lost(&batch, true);
@@ -134,6 +160,7 @@ async fn exchange(branch: &Rc<Branch>, mut batch: Batch, member: Member) {
                 }
                 break;
             }
+            Err(error) if was_plain && error.code().is_some() => {}
             Err(error) => match classify(&error) {
                 Fault::Reconnect | Fault::Reload => {
                     // What a server says by a code of its own it says before it begins.
@@ -156,21 +183,26 @@ async fn exchange(branch: &Rc<Branch>, mut batch: Batch, member: Member) {
                     }
                     branch.drop_packs(&mut batch);
                 }
-                fault => {
-                    tracing::error!(
-                        service = %branch.service, error = words(&error), ?fault,
-                        "the broker refuses what is sent"
-                    );
-                    branch.tell_trouble(&words(&error));
-                    branch.lost(&batch, true);
-                    // Not again at once: nothing here makes it better.
-                    tokio::time::sleep(PAUSE).await;
+                _ => {
+                    refused(branch, &batch, &error).await;
                     break;
                 }
             },
         }
     }
     branch.exchanging.set(false);
+}
+
+/// The broker does not do it, or not all of it.
+async fn refused(branch: &Branch, batch: &Batch, error: &redis::RedisError) {
+    let fault = classify(error);
+    tracing::error!(
+        service = %branch.service, error = words(error), ?fault, "the broker refuses what is sent"
+    );
+    branch.tell_trouble(&words(error));
+    branch.lost(batch, true);
+    // Not again at once: nothing here makes it better.
+    tokio::time::sleep(PAUSE).await;
 }
 
 /// The command for a batch, as `exchange.lua` and `rare.lua` say.
@@ -182,8 +214,9 @@ fn command(script: &Script, branch: &Branch, batch: &Batch, member: &Member) -> 
         + batch.packs.iter().map(|it| it.bytes.len()).sum::<usize>();
     let count = 16 + 3 * (batch.messages.len() + batch.packs.len()) + plain.len() + nested.len();
     let mut command = script.command(count, bytes + 40 * count);
-    command.arg(4 + batch.messages.len()).arg(&*keys.prefix).arg(keys.state());
+    command.arg(6 + batch.messages.len()).arg(&*keys.prefix).arg(keys.state());
     command.arg(keys.queue(Queue::Plain)).arg(keys.queue(Queue::Nested));
+    command.arg(keys.counts()).arg(keys.sent(member));
     for message in &batch.messages {
         command.arg(keys.inbox(&message.member));
     }
@@ -215,7 +248,7 @@ fn command(script: &Script, branch: &Branch, batch: &Batch, member: &Member) -> 
         command.arg(it.queue.number()).arg(it.calls.len()).arg(&it.bytes[..]);
     }
     let wants_room = state.wants_room_elsewhere();
-    if wants_room || batch.has_rare() {
+    if wants_room || batch.needs_script() || batch.read.is_some() {
         add_rare(&mut command, batch, member, wants_room);
     }
     command
@@ -292,6 +325,12 @@ fn read_done(text: &str) -> Option<Reply> {
         take_backs: words_of(parts.next()?).map(take_back).collect(),
         messages: parts.next()?.bytes().map(message).collect::<Option<_>>()?,
         packs: words_of(parts.next()?).map(pack).collect::<Option<_>>()?,
+        under_way: {
+            let mut counts = words_of(parts.next()?).map(|it| it.parse().ok());
+            [counts.next().flatten(), counts.next().flatten()]
+        },
+        unread: words_of(parts.next()?).map(|it| it.parse().ok()).collect(),
+        deleted: [false; 2],
     })
 }
 
@@ -301,8 +340,10 @@ fn words_of(list: &str) -> impl Iterator<Item = &str> {
 }
 
 fn pack(text: &str) -> Option<PackFate> {
-    if text == "none" {
-        return Some(PackFate::NoServer);
+    match text {
+        "none" => return Some(PackFate::NoServer),
+        "gone" => return Some(PackFate::Gone),
+        _ => {}
     }
     if let Some(busy) = text.strip_prefix("busy ") {
         let mut numbers = busy.split(' ').map(str::parse::<u64>);
@@ -334,13 +375,18 @@ mod tests {
                 PackFate::Added(EntryId { ms: 6, number: 0 }),
                 PackFate::NoServer,
                 PackFate::Busy { waiting: 9, limit: 8, age },
+                PackFate::Gone,
             ],
+            under_way: [Some(9), Some(2)],
+            unread: vec![Some(30), Some(0), Some(70)],
+            deleted: [false; 2],
         };
-        let reply = "ok;3;5-1;;removed,taken,gone,waits;102;6-0,none,busy 9 8 70";
+        let reply = "ok;3;5-1;;removed,taken,gone,waits;102;6-0,none,busy 9 8 70,gone;9,2;30,0,70";
         assert_eq!(read_done(reply), Some(expected));
-        let nothing = read_done("ok;0;;;;;").unwrap();
+        let nothing = read_done("ok;0;;;;;;;").unwrap();
         assert!(nothing.packs.is_empty() && nothing.messages.is_empty());
-        assert_eq!(read_done("ok;0;;;;3;"), None);
+        assert_eq!(nothing.under_way, [None; 2]);
+        assert_eq!(read_done("ok;0;;;;3;;;"), None);
         assert_eq!(pack("garbage"), None);
     }
 }

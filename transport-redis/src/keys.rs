@@ -12,7 +12,9 @@
 //! | `servers`, `clients` | hash | what a member says of itself |
 //! | `ids` | hash | by server id: its epoch and member |
 //! | `rooms` | hash | by member: whether a server takes calls, how many at once, how many more may wait, its consumer |
-//! | `state` | hash | the broker's run id, a version that grows with each change of members, the calls under way, what servers have room for; and by member: the number and the reply of its last exchange, the bytes that it has not read of its inbox, the calls that it has taken and not settled |
+//! | `state` | hash | the broker's run id, a version that grows with each change of members, what servers have room for |
+//! | `counts` | sorted set | the calls under way, `q` and `n`; by member `unread:…`, the bytes that it has not read of its inbox, and `load:…`, the calls that it has taken and not settled. A set, since its members can be counted up only where they are |
+//! | `sent:<member>` | string | the number of a member's last exchange and, if it was done by a script, the reply |
 //!
 //! Channels are not divided by database, so they begin with its number:
 //! `farcall:{<namespace>/<service>}:<database>:changes` tells who came, changed, or went, and a member's process holds a
@@ -58,6 +60,14 @@ impl Keys {
         format!("{}in:{member}", self.prefix)
     }
 
+    pub(crate) fn counts(&self) -> String {
+        format!("{}counts", self.prefix)
+    }
+
+    pub(crate) fn sent(&self, member: &Member) -> String {
+        format!("{}sent:{member}", self.prefix)
+    }
+
     pub(crate) fn changes(&self) -> String {
         format!("{}changes", self.channels)
     }
@@ -88,7 +98,8 @@ impl Queue {
         if nested { Queue::Nested } else { Queue::Plain }
     }
 
-    fn key(self) -> &'static str {
+    /// Its key, and the name of its count.
+    pub(crate) fn key(self) -> &'static str {
         match self {
             Queue::Plain => "q",
             Queue::Nested => "n",

@@ -116,6 +116,12 @@ impl Members {
         (count, usize::try_from(least).unwrap_or(usize::MAX))
     }
 
+    /// How many calls the servers that take some run, and have wait.
+    pub(crate) fn room(&self) -> u64 {
+        let ready = self.servers.values().filter(|it| it.state == ServerState::Ready);
+        ready.fold(0, |room, it| room.saturating_add(it.concurrency.saturating_add(it.backlog)))
+    }
+
     /// A message has come from a peer.
     pub(crate) fn message(&mut self, member: &Member, number: u64) -> Order {
         let Some(peer) = self.peers.get_mut(member) else { return Order::Next };

@@ -29,6 +29,11 @@ pub(crate) fn head(sender: &Member, number: u64, message: &mut BytesMut) {
     message.put_u64(number);
 }
 
+/// How much that is.
+pub(crate) fn head_size(sender: &Member) -> usize {
+    9 + sender.as_str().len()
+}
+
 /// Bytes that are no message, or no pack.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Malformed {

@@ -41,6 +41,8 @@ pub(crate) struct Outbox {
     pub(crate) tells_read: bool,
     /// An exchange is wanted for what its reply says.
     pub(crate) asks: bool,
+    /// How many calls of each queue were under way, when that was last told.
+    pub(crate) under_way: [Option<(u64, Instant)>; 2],
     /// Bytes that wait in all.
     bytes: usize,
 }
@@ -62,6 +64,8 @@ struct Lane {
     /// The number of the last message.
     number: u64,
     has_turn: bool,
+    /// The bytes that it had not read of its inbox when it was last sent something, if that is known.
+    unread: Option<u64>,
 }
 
 /// Frames that become one message.
@@ -85,6 +89,13 @@ pub(crate) struct Message {
     pub(crate) confirms: Vec<CallId>,
     pub(crate) frames: Bytes,
     charged: usize,
+}
+
+impl Message {
+    /// What it has in an inbox.
+    pub(crate) fn size(&self, sender: &Member) -> usize {
+        message::head_size(sender) + self.frames.len()
+    }
 }
 
 /// Calls that lie in one entry.
@@ -162,6 +173,7 @@ impl Outbox {
             read: None,
             tells_read: false,
             asks: false,
+            under_way: [None; 2],
             bytes: 0,
         }
     }
@@ -239,6 +251,7 @@ impl Outbox {
             bytes: 0,
             number: 0,
             has_turn: false,
+            unread: None,
         });
         let weight = frame.weight();
         // Calls leave an eighth of the room for what else has to pass, such as their cancels.
@@ -393,6 +406,17 @@ impl Outbox {
         self.bytes -= packs.iter().map(|pack| pack.charged).sum::<usize>();
     }
 
+    /// What a peer has not read of its inbox.
+    pub(crate) fn unread(&self, peer: PeerId) -> Option<u64> {
+        self.peers.get(&peer)?.unread
+    }
+
+    pub(crate) fn has_unread(&mut self, peer: PeerId, bytes: Option<u64>) {
+        if let Some(lane) = self.peers.get_mut(&peer) {
+            lane.unread = bytes;
+        }
+    }
+
     /// A message is where it was to go, or will never be.
     fn delivered(&mut self, message: &Message) {
         // What was charged for a peer that is gone was given back with its lane.
@@ -436,9 +460,15 @@ impl Outbox {
 }
 
 impl Batch {
-    /// Whether it has what few have.
-    pub(crate) fn has_rare(&self) -> bool {
-        self.read.is_some()
+    /// How many calls it puts into a queue.
+    pub(crate) fn calls(&self, queue: Queue) -> usize {
+        let packs = self.packs.iter().filter(|pack| pack.queue == queue);
+        packs.map(|pack| pack.calls.len()).sum()
+    }
+
+    /// Whether it has what few have, and what needs a script.
+    pub(crate) fn needs_script(&self) -> bool {
+        self.asks
             || self.trims != [false; 2]
             || self.deletes.iter().any(|deletes| !deletes.is_empty())
             || !self.put_backs.is_empty()

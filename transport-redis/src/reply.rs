@@ -9,8 +9,16 @@ use crate::entry_id::EntryId;
 /// Sends a command; an error of the server is one.
 pub(crate) async fn to(io: &mut MultiplexedConnection, command: &redis::Cmd) -> RedisResult<Value> {
     match io.send_packed_command(command).await? {
-        Value::ServerError(error) => Err(error.into()),
+        it @ Value::ServerError(_) => Err(error(it)),
         value => Ok(value),
+    }
+}
+
+/// What the server says in the place of a reply.
+pub(crate) fn error(value: Value) -> redis::RedisError {
+    match value {
+        Value::ServerError(error) => error.into(),
+        _ => std::io::Error::from(std::io::ErrorKind::InvalidData).into(),
     }
 }
 
@@ -35,6 +43,14 @@ pub(crate) fn number(value: &Value) -> Option<u64> {
     match value {
         Value::Int(number) => u64::try_from(*number).ok(),
         value => text(value)?.parse().ok(),
+    }
+}
+
+/// The score of a member of a sorted set, which counts something. Less than nothing is nothing.
+pub(crate) fn count(value: &Value) -> Option<u64> {
+    match value {
+        Value::Double(score) => Some(score.max(0.0) as u64),
+        value => number(value),
     }
 }
 

@@ -8,7 +8,7 @@ local G = 'farcall'
 local NAMES = { 'q', 'n' }
 local QUEUES = { T .. 'q', T .. 'n' }
 local LEASES, STATE, SERVERS, CLIENTS = T .. 'leases', T .. 'state', T .. 'servers', T .. 'clients'
-local IDS, ROOMS = T .. 'ids', T .. 'rooms'
+local IDS, ROOMS, COUNTS = T .. 'ids', T .. 'rooms', T .. 'counts'
 
 local function clock()
   local time = redis.call('TIME')
@@ -17,6 +17,21 @@ end
 
 local function inbox(member)
   return T .. 'in:' .. member
+end
+
+-- The number of a member's last exchange, for as long as it is one.
+local function sent(member)
+  return T .. 'sent:' .. member
+end
+
+local function is_member(member)
+  return redis.call('ZSCORE', LEASES, member) and redis.call('EXISTS', sent(member)) == 1
+end
+
+-- Adds to a count that is there, and never makes it less than nothing.
+local function count(name, more)
+  local now = redis.call('ZADD', COUNTS, 'XX', 'INCR', more, name)
+  if now and tonumber(now) < 0 then redis.call('ZADD', COUNTS, 'XX', 0, name) end
 end
 
 -- The last entry that the group has given out, or nil without a group.
@@ -75,9 +90,9 @@ end
 
 -- Puts something into the inbox of a member, if there is such a member.
 local function tell(member, field, value)
-  if redis.call('HEXISTS', STATE, 'last:' .. member) == 0 then return end
+  if not is_member(member) then return end
   redis.call('XADD', inbox(member), '*', field, value)
-  redis.call('HINCRBY', STATE, 'unread:' .. member, #value)
+  count('unread:' .. member, #value)
 end
 
 -- Adds up what the servers that take calls have room for.
@@ -106,11 +121,7 @@ end
 
 -- Calls of a queue are over.
 local function settled(number, calls)
-  -- Lua writes minus nothing as `-0`, which is no number to Redis.
-  if calls == 0 then return end
-  if redis.call('HINCRBY', STATE, NAMES[number], -calls) < 0 then
-    redis.call('HSET', STATE, NAMES[number], 0)
-  end
+  count(NAMES[number], -calls)
 end
 
 -- Removes what lies before all that somebody has taken and not settled. Gives the id of the first entry that may
@@ -121,7 +132,7 @@ local function trim(number)
   if not given or pending.err then return '' end
   local below = pending[2] and tonumber(pending[1]) > 0 and pending[2] or after(given)
   redis.call('XTRIM', queue, 'MINID', below)
-  if redis.call('XLEN', queue) == 0 then redis.call('HSET', STATE, NAMES[number], 0) end
+  if redis.call('XLEN', queue) == 0 then redis.call('ZADD', COUNTS, 'XX', 0, NAMES[number]) end
   return below
 end
 
@@ -157,8 +168,8 @@ local function bury(member, how)
     count_room()
   end
   redis.call('HDEL', CLIENTS, member)
-  redis.call('HDEL', STATE, 'last:' .. member, 'unread:' .. member, 'load:' .. member)
-  redis.call('DEL', inbox(member))
+  redis.call('ZREM', COUNTS, 'unread:' .. member, 'load:' .. member)
+  redis.call('DEL', inbox(member), sent(member))
   if redis.call('ZREM', LEASES, member) == 1 then changed(member, how) end
 end
 
@@ -166,7 +177,7 @@ end
 -- which calls were taken since. So nothing of it is believed.
 local function ensure(run)
   if redis.call('HGET', STATE, 'run') == run then return end
-  redis.call('DEL', LEASES, STATE, SERVERS, CLIENTS, IDS, ROOMS, QUEUES[1], QUEUES[2])
+  redis.call('DEL', LEASES, STATE, COUNTS, SERVERS, CLIENTS, IDS, ROOMS, QUEUES[1], QUEUES[2])
   redis.call('HSET', STATE, 'run', run)
   -- Until somebody joins, who knows better.
   redis.call('PEXPIRE', STATE, 60000)
@@ -174,7 +185,6 @@ end
 
 -- Everything lives on for a while.
 local function keep(ms)
-  for _, key in ipairs({ LEASES, STATE, SERVERS, CLIENTS, IDS, ROOMS, QUEUES[1], QUEUES[2], inbox(me) }) do
-    redis.call('PEXPIRE', key, ms)
-  end
+  local keys = { LEASES, STATE, COUNTS, SERVERS, CLIENTS, IDS, ROOMS, QUEUES[1], QUEUES[2], inbox(me), sent(me) }
+  for _, key in ipairs(keys) do redis.call('PEXPIRE', key, ms) end
 end

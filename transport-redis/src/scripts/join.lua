@@ -43,8 +43,9 @@ if ARGV[7] ~= '' then
 end
 if ARGV[6] ~= '' then redis.call('HSET', CLIENTS, me, ARGV[6]) end
 redis.call('ZADD', LEASES, at + lease, me)
-if redis.call('HSETNX', STATE, 'last:' .. me, '0 ') == 1 then
-  redis.call('HSET', STATE, 'unread:' .. me, 0)
+redis.call('ZADD', COUNTS, 'NX', 0, 'q', 0, 'n', 0, 'unread:' .. me)
+if ARGV[7] ~= '' then redis.call('ZADD', COUNTS, 'NX', 0, 'load:' .. me) end
+if redis.call('SET', sent(me), '0', 'NX') then
   -- An empty stream: what is put into it later has its time to live. A group would make one too, which
   -- clients need no right to make.
   redis.call('XADD', inbox(me), 'MAXLEN', 0, '*', 'none', '')

@@ -15,9 +15,7 @@ end
 local read, bytes = take(), tonumber(take())
 if read ~= '' then
   redis.call('XTRIM', inbox(me), 'MINID', after(read))
-  if bytes > 0 and redis.call('HINCRBY', STATE, 'unread:' .. me, -bytes) < 0 then
-    redis.call('HSET', STATE, 'unread:' .. me, 0)
-  end
+  count('unread:' .. me, -bytes)
 end
 
 if take() == '1' then
@@ -25,7 +23,7 @@ if take() == '1' then
   for i = 1, #rooms, 2 do
     local ready, concurrency = string.match(rooms[i + 1], '^(%d) (%d+)')
     if rooms[i] ~= me and ready == '1' then
-      local load = redis.call('HGET', STATE, 'load:' .. rooms[i])
+      local load = redis.call('ZSCORE', COUNTS, 'load:' .. rooms[i])
       elsewhere = elsewhere + math.max(0, concurrency - (tonumber(load) or 0))
     end
   end
@@ -45,7 +43,7 @@ trimmed = below[1] .. ';' .. below[2]
 for _ = 1, tonumber(take()) do
   local queue, id, client, time, calls, places, pack =
     tonumber(take()), take(), take(), take(), take(), take(), take()
-  if redis.call('HEXISTS', STATE, 'last:' .. client) == 1 then
+  if is_member(client) then
     local again = redis.call('XADD', QUEUES[queue], '*', 'a', client, 'n', calls, 't', time, 'p', pack)
     tell(client, 'moved', queue .. ' ' .. id .. ' ' .. again .. ' ' .. places)
   else
