@@ -107,6 +107,13 @@ impl State {
         Queue::BOTH.iter().map(|queue| self.deliveries.unsettled(*queue)).sum()
     }
 
+    /// That number, if it is another than the broker was told.
+    pub(crate) fn news_of_load(&mut self) -> Option<usize> {
+        let load = self.load();
+        let told = &mut self.serving.as_mut()?.told_load;
+        (told.replace(load) != Some(load)).then_some(load)
+    }
+
     /// Whether it has more than it can run, and others may have room.
     pub(crate) fn wants_room_elsewhere(&self) -> bool {
         let concurrency = self.serving.as_ref().map(|it| it.announcement.concurrency);

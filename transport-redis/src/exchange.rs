@@ -12,7 +12,7 @@ use redis::Value;
 use crate::branch::Branch;
 use crate::entry_id::EntryId;
 use crate::fault::{Fault, classify, words};
-use crate::keys::{Member, Queue};
+use crate::keys::{Keys, Member, Queue};
 use crate::message;
 use crate::outbox::Batch;
 use crate::reply;
@@ -82,6 +82,16 @@ enum Answer {
     Unreadable,
 }
 
+/// One exchange, however it is done.
+struct Exchange<'a> {
+    keys: &'a Keys,
+    member: &'a Member,
+    number: u64,
+    batch: &'a Batch,
+    /// The calls that this server has taken and not settled, if it is one and that has changed.
+    load: Option<usize>,
+}
+
 /// Exchanges whatever there is, for as long as the link is there.
 pub(crate) async fn run(branch: Rc<Branch>) {
     loop {
@@ -118,6 +128,7 @@ async fn exchange(branch: &Rc<Branch>, mut batch: Batch, member: Member) {
     let mut strict = !batch.packs.is_empty();
     let limit = branch.hub.limits.max_peer_bytes;
     let mut plain = transaction::fits(&branch.state.borrow(), &batch, &member, limit);
+    let load = branch.state.borrow_mut().news_of_load();
     // Whether it may have been done all the same.
     let mut in_doubt = false;
     loop {
@@ -127,12 +138,18 @@ async fn exchange(branch: &Rc<Branch>, mut batch: Batch, member: Member) {
             break;
         }
         let mut io = live.io.clone();
+        let (number, wants_room) = {
+            let state = branch.state.borrow();
+            (state.exchange, state.wants_room_elsewhere())
+        };
+        let keys = &branch.keys;
+        let exchange = Exchange { keys, member: &member, number, batch: &batch, load };
         let answer = if plain {
-            transaction::run(&mut io, branch, &batch, &member).await
+            transaction::run(&mut io, &exchange).await
         } else {
             let scripts = branch.hub.scripts;
             let script = if strict { &scripts.exchange_with_memory } else { &scripts.exchange };
-            let command = command(script, branch, &batch, &member);
+            let command = command(script, &exchange, limit, wants_room);
             script.send(&mut io, &command).await.map(|reply| read(&reply, &batch))
         };
         // What was refused, or may have been done, is the script's to decide.
@@ -206,9 +223,8 @@ async fn refused(branch: &Branch, batch: &Batch, error: &redis::RedisError) {
 }
 
 /// The command for a batch, as `exchange.lua` and `rare.lua` say.
-fn command(script: &Script, branch: &Branch, batch: &Batch, member: &Member) -> redis::Cmd {
-    let state = branch.state.borrow();
-    let keys = &branch.keys;
+fn command(script: &Script, exchange: &Exchange, limit: usize, wants_room: bool) -> redis::Cmd {
+    let Exchange { keys, member, number, batch, load } = *exchange;
     let [plain, nested] = &batch.settled;
     let bytes = batch.messages.iter().map(|it| 2 * it.frames.len()).sum::<usize>()
         + batch.packs.iter().map(|it| it.bytes.len()).sum::<usize>();
@@ -220,13 +236,12 @@ fn command(script: &Script, branch: &Branch, batch: &Batch, member: &Member) -> 
     for message in &batch.messages {
         command.arg(keys.inbox(&message.member));
     }
-    command.arg(&*keys.channels).arg(member.as_str()).arg(state.exchange);
-    let load = state.load();
-    match &state.serving {
-        Some(_) => command.arg(load),
+    command.arg(&*keys.channels).arg(member.as_str()).arg(number);
+    match load {
+        Some(load) => command.arg(load),
         None => command.arg(""),
     };
-    command.arg(branch.hub.limits.max_peer_bytes);
+    command.arg(limit);
     for settled in [plain, nested] {
         command.arg(settled.iter().map(|it| it.calls).sum::<usize>()).arg(settled.len());
     }
@@ -247,7 +262,6 @@ fn command(script: &Script, branch: &Branch, batch: &Batch, member: &Member) -> 
     for it in &batch.packs {
         command.arg(it.queue.number()).arg(it.calls.len()).arg(&it.bytes[..]);
     }
-    let wants_room = state.wants_room_elsewhere();
     if wants_room || batch.needs_script() || batch.read.is_some() {
         add_rare(&mut command, batch, member, wants_room);
     }
@@ -356,6 +370,8 @@ fn pack(text: &str) -> Option<PackFate> {
 
 #[cfg(test)]
 mod tests {
+    mod done_once;
+
     use super::*;
 
     #[test]

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, RedisResult, RedisWrite, ToRedisArgs, Value};
 
-use super::{Answer, Fate, PackFate, Reply};
-use crate::branch::{Branch, State};
+use super::{Answer, Exchange, Fate, PackFate, Reply};
+use crate::branch::State;
 use crate::keys::{GROUP, Member, Queue};
 use crate::message;
 use crate::outbox::{Batch, Message};
@@ -51,18 +51,16 @@ fn deletes(batch: &Batch, queue: Queue) -> bool {
 /// Does it. An error is of the whole: then nothing was done, or the connection was lost.
 pub(super) async fn run(
     io: &mut MultiplexedConnection,
-    branch: &Branch,
-    batch: &Batch,
-    member: &Member,
+    exchange: &Exchange<'_>,
 ) -> RedisResult<Answer> {
-    let pipeline = commands(branch, batch, member);
+    let pipeline = commands(exchange);
     let mut replies = io.send_packed_commands(&pipeline, 0, pipeline.len()).await?;
     // A command that the server does not take says so itself; EXEC then says no more than that something was wrong.
     if let Some(at) = replies.iter().position(|reply| matches!(reply, Value::ServerError(_))) {
         return Err(reply::error(replies.swap_remove(at)));
     }
     let Some(Value::Array(done)) = replies.pop() else { return Ok(Answer::Unreadable) };
-    Ok(read(done, batch))
+    Ok(read(done, exchange.batch))
 }
 
 /// A transaction in the making.
@@ -96,9 +94,8 @@ impl ToRedisArgs for Joined<'_> {
     }
 }
 
-fn commands(branch: &Branch, batch: &Batch, member: &Member) -> Pipeline {
-    let mut state = branch.state.borrow_mut();
-    let (keys, number) = (&branch.keys, state.exchange);
+fn commands(exchange: &Exchange) -> Pipeline {
+    let Exchange { keys, member, number, batch, load } = *exchange;
     let counts = keys.counts();
     let size = 6 + 2 * (batch.messages.len() + batch.packs.len());
     let mut commands = Commands(Pipeline::with_capacity(size));
@@ -145,10 +142,7 @@ fn commands(branch: &Branch, batch: &Batch, member: &Member) -> Pipeline {
         });
         commands.count(&counts, -(bytes as i64), format!("unread:{member}"));
     }
-    let load = state.load();
-    if let Some(serving) = &mut state.serving
-        && serving.told_load.replace(load) != Some(load)
-    {
+    if let Some(load) = load {
         commands.add("ZADD", 0, |it| {
             it.arg(&counts).arg("XX").arg(load).arg(format!("load:{member}"));
         });
