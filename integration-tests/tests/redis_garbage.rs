@@ -96,6 +96,7 @@ async fn fields_that_mean_nothing() {
                     }
                     scene.command(&["HSET", &key, garbage, garbage]);
                 }
+                "string" => drop(scene.command(&["SET", &key, garbage, "KEEPTTL"])),
                 "zset" => drop(scene.command(&["ZADD", &key, "inf", garbage])),
                 _ => {
                     for field in ["frames", "p", "a", "lost", "moved", garbage] {

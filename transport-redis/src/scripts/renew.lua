@@ -6,7 +6,7 @@ local at = clock()
 local expiry = redis.call('ZSCORE', LEASES, me)
 -- Somebody may have deleted a part of what a member needs: then it is none.
 local function is_whole()
-  return expiry and redis.call('EXISTS', sent(me), COUNTS) == 2
+  return expiry and redis.call('EXISTS', sent(me), inbox(me), COUNTS) == 3
     and (ARGV[5] ~= '1' or redis.call('HEXISTS', SERVERS, me) + redis.call('HEXISTS', ROOMS, me) == 2)
     and (ARGV[6] ~= '1' or redis.call('HEXISTS', CLIENTS, me) == 1)
 end
