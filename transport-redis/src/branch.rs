@@ -664,7 +664,7 @@ impl Branch {
 
     // Who is there.
 
-    pub(crate) fn listed(self: &Rc<Self>, list: Vec<Listed>, asked: Option<&[Member]>, gone: Gone) {
+    pub(crate) fn listed(self: &Rc<Self>, list: Vec<Listed>, asked: &[Member], gone: Gone) {
         let changes = {
             let mut state = self.state.borrow_mut();
             state.members.listed(list, asked, gone, || self.hub.next_peer())

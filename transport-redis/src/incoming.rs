@@ -12,7 +12,6 @@ use crate::entry_id::EntryId;
 use crate::fault::{Fault, classify};
 use crate::keeper::backoff;
 use crate::keys::{Member, Queue};
-use crate::members::Gone;
 use crate::message;
 use crate::presence;
 use crate::reply::{self, Entry};
@@ -129,8 +128,7 @@ impl Branch {
         if self.state.borrow().members.peer(member).is_some() {
             return true;
         }
-        let asked = [member.clone()];
-        presence::look(self, Some(&asked), Gone::Lost).await;
+        presence::look_at(self, member).await;
         self.state.borrow().members.peer(member).is_some()
     }
 

@@ -171,6 +171,8 @@ async fn obey(keeper: Keeper, mut orders: UnboundedReceiver<Order>) {
 /// What is known of a lease from one connection to the next.
 #[derive(Debug, Default)]
 struct Known {
+    /// There was a connection before.
+    listened: bool,
     joined: bool,
     role: Role,
     /// Since when every renewal came in time. A member whose own was late cannot tell whether others
@@ -216,7 +218,8 @@ impl Keeper {
             }
         }
         hold.tell(News::Listening);
-        if known.joined {
+        // Whether it has joined meanwhile may not be known here yet.
+        if std::mem::replace(&mut known.listened, true) {
             hold.tell(News::Missed);
         }
         let period = (self.lease / 10).min(LONGEST_PERIOD);
