@@ -105,6 +105,14 @@ impl State {
         Queue::BOTH.iter().map(|queue| self.deliveries.unsettled(*queue)).sum()
     }
 
+    /// Asks all calls of the queue back that no server has taken.
+    pub(crate) fn recall(&mut self) {
+        for (id, queue) in self.entries.recall() {
+            let take_back = TakeBack { id, queue, whole: true, cancel: None, withdraw: None };
+            self.outbox.take_backs.push_back(take_back);
+        }
+    }
+
     /// Whether it has more than it can run, and others may have room.
     pub(crate) fn wants_room_elsewhere(&self) -> bool {
         let concurrency = self.serving.as_ref().map(|it| it.announcement.concurrency);
@@ -686,10 +694,7 @@ impl Branch {
         for id in state.outbox.take_calls() {
             self.undelivered(id, "no server takes calls".to_owned(), false);
         }
-        for (id, queue) in state.entries.ids() {
-            let take_back = TakeBack { id, queue, whole: true, cancel: None, withdraw: None };
-            state.outbox.take_backs.push_back(take_back);
-        }
+        state.recall();
         drop(guard);
         self.hub.sent();
     }

@@ -51,6 +51,7 @@ for _ = 1, tonumber(take()) do
   else
     settled(queue, tonumber(calls))
   end
+  returns(queue, id, calls)
 end
 
 local fates = {}
