@@ -561,6 +561,9 @@ impl Branch {
                 }
             }
         }
+        if state.outbox.try_refused() {
+            self.work.notify_one();
+        }
         if state.outbox.read.is_some() {
             // It alone is worth an exchange now.
             state.outbox.tells_read = true;

@@ -1,7 +1,7 @@
 //! Sends what waits, one exchange at a time: whatever gathers meanwhile goes with the next.
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{BufMut, BytesMut};
 use farcall_core::wire::Frame;
@@ -102,11 +102,17 @@ async fn exchange(branch: &Rc<Branch>, mut batch: Batch, member: Member) {
     let mut strict = !batch.packs.is_empty();
     // Whether it may have been done all the same.
     let mut in_doubt = false;
+    let mut taken: Option<Instant> = None;
     loop {
         let live = branch.connected().await;
         if live.member != member {
             branch.lost(&batch, in_doubt);
             break;
+        }
+        // Sent again, calls have the time less that has passed.
+        let now = Instant::now();
+        if let Some(before) = taken.replace(now) {
+            batch.age(now - before);
         }
         let scripts = branch.hub.scripts;
         let script = if strict { &scripts.exchange_with_memory } else { &scripts.exchange };
@@ -163,6 +169,10 @@ async fn exchange(branch: &Rc<Branch>, mut batch: Batch, member: Member) {
                     );
                     branch.tell_trouble(&words(&error));
                     branch.lost(&batch, true);
+                    if branch.state.borrow().member == member {
+                        // Of all that is in it this alone may be done twice, and has to be done.
+                        branch.state.borrow_mut().outbox.settle_later(&batch.settled);
+                    }
                     // Not again at once: nothing here makes it better.
                     tokio::time::sleep(PAUSE).await;
                     break;

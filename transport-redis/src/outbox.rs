@@ -1,7 +1,7 @@
 //! What waits to be sent: pure bookkeeping, and the making of packs.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use farcall_core::transport::PeerId;
@@ -32,6 +32,10 @@ pub(crate) struct Outbox {
     turns: VecDeque<PeerId>,
     pub(crate) take_backs: VecDeque<TakeBack>,
     settled: [VecDeque<Settled>; 2],
+    /// Settled entries that the broker has refused to know of: they go alone, so that nothing else is refused with them.
+    refused: [VecDeque<Settled>; 2],
+    /// These are to be tried again.
+    tries_refused: bool,
     /// Settled entries that a long call keeps from being trimmed.
     pub(crate) deletes: [Vec<EntryId>; 2],
     pub(crate) trims: [bool; 2],
@@ -157,6 +161,8 @@ impl Outbox {
             turns: VecDeque::new(),
             take_backs: VecDeque::new(),
             settled: [VecDeque::new(), VecDeque::new()],
+            refused: [VecDeque::new(), VecDeque::new()],
+            tries_refused: false,
             deletes: [Vec::new(), Vec::new()],
             trims: [false; 2],
             read: None,
@@ -181,6 +187,7 @@ impl Outbox {
             && self.trims == [false; 2]
             && !self.tells_read
             && !self.asks
+            && !self.tries_refused
     }
 
     /// A call that any server may take.
@@ -279,6 +286,19 @@ impl Outbox {
         self.settled[settled.queue.index()].push_back(settled);
     }
 
+    /// Entries are done with, and the broker has refused what told it of that.
+    pub(crate) fn settle_later(&mut self, settled: &[Vec<Settled>; 2]) {
+        for (refused, settled) in self.refused.iter_mut().zip(settled) {
+            refused.extend(settled);
+        }
+    }
+
+    /// It may do it now. `true` if there is anything to tell.
+    pub(crate) fn try_refused(&mut self) -> bool {
+        self.tries_refused = self.refused.iter().any(|refused| !refused.is_empty());
+        self.tries_refused
+    }
+
     /// Something was read of the inbox.
     pub(crate) fn has_read(&mut self, id: EntryId, bytes: usize) -> usize {
         let before = self.read.map_or(0, |(_, bytes)| bytes);
@@ -311,6 +331,12 @@ impl Outbox {
         if let Some(share) = share {
             for queue in [Queue::Nested, Queue::Plain] {
                 self.take_packs(queue, share, &mut batch, &mut bytes, now);
+            }
+        }
+        if batch.is_empty() && std::mem::take(&mut self.tries_refused) {
+            for (refused, batch) in self.refused.iter_mut().zip(&mut batch.settled) {
+                let count = refused.len().min(BATCH_ENTRIES);
+                batch.extend(refused.drain(..count));
             }
         }
         batch
@@ -435,7 +461,28 @@ impl Outbox {
     }
 }
 
+impl Pack {
+    /// So much time has passed since it was made, which its calls have less.
+    fn age(&mut self, by: Duration) {
+        let frames = message::frames(self.bytes.clone(), usize::MAX);
+        let frames = frames.expect("it was made of frames");
+        let mut pack = BytesMut::with_capacity(self.bytes.len());
+        for mut frame in frames {
+            if let Frame::Call(call) = &mut frame {
+                call.time_left = call.time_left.saturating_sub(by);
+            }
+            message::add(&frame, &mut pack);
+        }
+        self.bytes = pack.freeze();
+    }
+}
+
 impl Batch {
+    /// So much time has passed since it was taken.
+    pub(crate) fn age(&mut self, by: Duration) {
+        self.packs.iter_mut().for_each(|pack| pack.age(by));
+    }
+
     /// Whether it has what few have.
     pub(crate) fn has_rare(&self) -> bool {
         self.read.is_some()
@@ -460,8 +507,6 @@ impl Batch {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use farcall_core::wire::CallOptions;
 
     use super::*;
@@ -530,6 +575,27 @@ mod tests {
         let frames = message::frames(batch.packs[0].bytes.clone(), 1000).unwrap();
         let Frame::Call(call) = &frames[0] else { panic!("{frames:?}") };
         assert_eq!((call.id, call.time_left), (CallId(2), Duration::from_millis(600)));
+    }
+
+    #[test]
+    fn what_is_sent_later_than_it_was_taken_has_less_time() {
+        let (mut outbox, now) = with_calls(2, 1);
+        let mut batch = outbox.take(Some(Share { servers: 1, smallest: 8 }), vec![], now);
+        batch.age(Duration::from_millis(400));
+        batch.age(Duration::from_millis(100));
+        let left = |pack: &Pack| {
+            let frames = message::frames(pack.bytes.clone(), 1000).unwrap();
+            let time_left = |frame: &Frame| match frame {
+                Frame::Call(call) => (call.id, call.time_left.as_millis()),
+                other => panic!("{other:?}"),
+            };
+            frames.iter().map(time_left).collect::<Vec<_>>()
+        };
+        assert_eq!(left(&batch.packs[0]), [(CallId(1), 500), (CallId(2), 500)]);
+        batch.age(Duration::from_secs(9));
+        assert_eq!(left(&batch.packs[0]), [(CallId(1), 0), (CallId(2), 0)]);
+        outbox.sent(&batch);
+        assert_eq!(outbox.bytes(), 0);
     }
 
     #[test]
