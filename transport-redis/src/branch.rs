@@ -832,6 +832,11 @@ impl Branch {
         self.presence.has_looked().await;
     }
 
+    /// Whether it was, and can be.
+    pub(crate) fn is_seen(&self) -> bool {
+        self.presence.is_seen() && self.live.borrow().is_some()
+    }
+
     pub(crate) async fn tell_depth(self: &Rc<Self>) {
         presence::tell_depth(self).await;
     }

@@ -80,6 +80,10 @@ impl Presence {
         self.looked.send_replace(false);
     }
 
+    pub(crate) fn is_seen(&self) -> bool {
+        *self.looked.borrow()
+    }
+
     pub(crate) async fn has_looked(&self) {
         let mut looked = self.looked.subscribe();
         // The sender is a field of this.
