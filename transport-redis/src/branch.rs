@@ -337,16 +337,12 @@ impl Branch {
             }
         };
         drop(state);
-        let Err(full) = sent else { return };
-        let reason = format!(
-            "{} bytes wait for {peer}, as many as may (limits.max_peer_bytes)",
-            full.queued
-        );
-        match frame {
-            Frame::Call(_) | Frame::Query { .. } => {
-                self.hub.undelivered(&Address::Peer(peer), frame, &reason);
-            }
-            _ => self.expel(peer, &format!("it does not read what it is sent: {reason}")),
+        if let Err(full) = sent {
+            let reason = format!(
+                "{} bytes wait for {peer}, as many as may (limits.max_peer_bytes)",
+                full.queued
+            );
+            self.hub.undelivered(&Address::Peer(peer), frame, &reason);
         }
     }
 
@@ -407,6 +403,7 @@ impl Branch {
             self.presence.look_again();
         }
         let mut full = Vec::new();
+        let mut stalled = Vec::new();
         let mut gone = Vec::new();
         let mut kept = Vec::with_capacity(batch.messages.len());
         for (message, fate) in std::mem::take(&mut batch.messages).into_iter().zip(&reply.messages)
@@ -431,7 +428,11 @@ impl Branch {
         state.outbox.sent(&batch);
         for message in full {
             let (branch, peer) = (Rc::clone(self), message.peer);
-            state.outbox.again(message);
+            state.outbox.again(message, now);
+            if state.outbox.stalls(peer, self.hub.limits.stall) {
+                stalled.push(peer);
+                continue;
+            }
             self.hub.spawn(async move {
                 // Its reader tells how far it has come at least that often, if it reads at all.
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -498,6 +499,11 @@ impl Branch {
                 self.give_up(id, how);
                 self.work.notify_one();
             }
+        }
+        for peer in stalled {
+            let stall = self.hub.limits.stall;
+            let why = format!("it read nothing of what is sent to it for {stall:?}");
+            self.hub.disconnect(peer, why);
         }
         for member in gone {
             let change = self.state.borrow_mut().members.forget(&member, Gone::Lost);

@@ -23,6 +23,9 @@ const BATCH_PACKS: usize = 64;
 const BATCH_MESSAGES: usize = 1024;
 const BATCH_ENTRIES: usize = 2000;
 
+/// Tries at a full inbox follow each other within this time.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
 /// All that one member has to send.
 #[derive(Debug)]
 pub(crate) struct Outbox {
@@ -66,6 +69,23 @@ struct Lane {
     /// The number of the last message.
     number: u64,
     has_turn: bool,
+    /// Bytes ever put into its inbox.
+    taken: u64,
+    /// How often its inbox was found full.
+    refusals: u64,
+    /// Since when it was always found full, and when for the last time.
+    full: Option<(Instant, Instant)>,
+}
+
+/// How fast a peer reads what waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pace {
+    /// Bytes that wait here.
+    pub(crate) queued: usize,
+    /// Bytes ever put into its inbox.
+    pub(crate) taken: u64,
+    /// How often its inbox was found full.
+    pub(crate) refusals: u64,
 }
 
 /// Frames that become one message.
@@ -246,11 +266,15 @@ impl Outbox {
             bytes: 0,
             number: 0,
             has_turn: false,
+            taken: 0,
+            refusals: 0,
+            full: None,
         });
         let weight = frame.weight();
-        // Calls leave an eighth of the room for what else has to pass, such as their cancels.
-        let limit =
-            if let Frame::Call(_) | Frame::Query { .. } = frame { limit / 8 * 7 } else { limit };
+        // Calls leave an eighth of the room for what else has to pass, such as their cancels. All else passes: who reads
+        // is not ended for being slower than this node, and what waits for all peers together is bounded.
+        let is_call = matches!(frame, Frame::Call(_) | Frame::Query { .. });
+        let limit = if is_call { limit / 8 * 7 } else { usize::MAX };
         if lane.bytes > 0 && lane.bytes + weight > limit {
             return Err(Full { queued: lane.bytes });
         }
@@ -425,13 +449,34 @@ impl Outbox {
         if let Some(lane) = self.peers.get_mut(&message.peer) {
             lane.bytes -= message.charged;
             self.bytes -= message.charged;
+            lane.taken += message.charged as u64;
+            lane.full = None;
         }
+    }
+
+    /// How fast peers read for which something waits.
+    pub(crate) fn paces(&self) -> impl Iterator<Item = (PeerId, Pace)> {
+        let waiting = self.peers.iter().filter(|(_, lane)| lane.bytes > 0);
+        waiting.map(|(peer, lane)| {
+            let (taken, refusals) = (lane.taken, lane.refusals);
+            (*peer, Pace { queued: lane.bytes, taken, refusals })
+        })
+    }
+
+    /// Whether a peer has read nothing for so long that its inbox was full at each try.
+    pub(crate) fn stalls(&self, peer: PeerId, stall: Duration) -> bool {
+        let full = self.peers.get(&peer).and_then(|lane| lane.full);
+        full.is_some_and(|(since, last)| last - since >= stall)
     }
 
     /// A message was not taken, for the moment: it is the next again. Call it instead of counting the message
     /// as [`sent`](Outbox::sent).
-    pub(crate) fn again(&mut self, message: Message) {
+    pub(crate) fn again(&mut self, message: Message, now: Instant) {
         let Some(lane) = self.peers.get_mut(&message.peer) else { return };
+        lane.refusals += 1;
+        // A time without tries, since the broker was away, is no time of not reading.
+        let since = lane.full.filter(|(_, last)| now - *last < LONGEST_PAUSE);
+        lane.full = Some((since.map_or(now, |(since, _)| since), now));
         lane.chunks.push_front(Chunk {
             frames: BytesMut::from(message.frames),
             bytes: message.charged,
@@ -615,10 +660,14 @@ mod tests {
         assert_eq!(outbox.call(call(1, 2000), 1000, now), Ok(()));
         assert_eq!(outbox.call(call(2, 1), 1000, now), Err(Full { queued: 2064 }));
         let member = Member::named("m");
-        let frame = Frame::Answer { id: CallId(1), value: vec![0; 2000].into() };
+        let frame =
+            Frame::Query { id: CallId(1), subject: "".into(), params: vec![0; 2000].into() };
         let send = |outbox: &mut Outbox| outbox.send((PeerId(1), &member), &frame, false, 1000);
         assert_eq!(send(&mut outbox), Ok(()));
         assert_eq!(send(&mut outbox), Err(Full { queued: 2064 }));
+        // An answer has no way back.
+        let answer = Frame::Answer { id: CallId(1), value: vec![0; 10].into() };
+        outbox.send((PeerId(1), &member), &answer, false, 1000).unwrap();
         outbox.forget(PeerId(1));
         assert_eq!(outbox.bytes(), 2064);
         assert_eq!(outbox.take_calls(), [CallId(1)]);
@@ -636,7 +685,7 @@ mod tests {
         outbox.send(to, &frame(2), false, LIMIT).unwrap();
         let first = batch.messages.remove(0);
         assert_eq!(first.number, 1);
-        outbox.again(first);
+        outbox.again(first, now);
         assert!(outbox.take(None, vec![], now).is_empty(), "it waits for room");
         outbox.resume(PeerId(1));
         let again = outbox.take(None, vec![], now);
@@ -647,6 +696,65 @@ mod tests {
         assert_eq!(next.messages[0].number, 2);
         assert_eq!(outbox.bytes(), 0);
         assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn who_reads_nothing_is_known_by_its_inbox() {
+        let mut outbox = Outbox::new();
+        let member = Member::named("m");
+        let (began, peer) = (Instant::now(), PeerId(1));
+        let stall = Duration::from_secs(2);
+        let frame = Frame::Answer { id: CallId(1), value: vec![0; 10].into() };
+        let send = |outbox: &mut Outbox| {
+            outbox.send((peer, &member), &frame, false, LIMIT).unwrap();
+        };
+        let refuse = |outbox: &mut Outbox, ms: u64| {
+            let now = began + Duration::from_millis(ms);
+            outbox.resume(peer);
+            let message = outbox.take(None, vec![], now).messages.remove(0);
+            outbox.again(message, now);
+            outbox.stalls(peer, stall)
+        };
+        send(&mut outbox);
+        for ms in [0, 500, 1000, 1500, 1999] {
+            assert!(!refuse(&mut outbox, ms));
+        }
+        assert!(refuse(&mut outbox, 2000));
+        // Nobody could read while the broker was away.
+        assert!(!refuse(&mut outbox, 9000));
+        assert!(!refuse(&mut outbox, 9900));
+        outbox.resume(peer);
+        send(&mut outbox);
+        let batch = outbox.take(None, vec![], began);
+        outbox.sent(&batch);
+        assert!(!refuse(&mut outbox, 10_800), "it has read something");
+        assert!(!refuse(&mut outbox, 11_700));
+        let paces: Vec<(PeerId, Pace)> = outbox.paces().collect();
+        let weight = frame.weight();
+        let pace = Pace { queued: weight, taken: weight as u64, refusals: 10 };
+        assert_eq!(paces, [(peer, pace)]);
+    }
+
+    #[test]
+    fn settlements_that_were_refused_are_tried_again_alone() {
+        let (mut outbox, now) = with_calls(1, 1);
+        let id = EntryId { ms: 1, number: 0 };
+        let settled = Settled { id, queue: Queue::Nested, calls: 1 };
+        outbox.settle(settled);
+        assert!(!outbox.try_refused());
+        let refused = outbox.take(Some(ONE), vec![], now);
+        assert_eq!((refused.packs.len(), &refused.settled[1][..]), (1, &[settled][..]));
+        outbox.sent(&refused);
+        outbox.settle_later(&refused.settled);
+        assert!(outbox.is_empty(), "not at once");
+        assert!(outbox.try_refused());
+        outbox.call(call(2, 1), LIMIT, now).unwrap();
+        let other = outbox.take(Some(ONE), vec![], now);
+        outbox.sent(&other);
+        assert_eq!((other.packs.len(), other.settled[1].len()), (1, 0));
+        let alone = outbox.take(Some(ONE), vec![], now);
+        assert_eq!((alone.packs.len(), &alone.settled[1][..]), (0, &[settled][..]));
+        assert!(outbox.is_empty() && !outbox.try_refused());
     }
 
     #[test]
