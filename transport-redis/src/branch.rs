@@ -621,8 +621,14 @@ impl Branch {
         }
     }
 
-    /// A message has come from a member who is a peer.
-    pub(crate) fn message(self: &Rc<Self>, member: &Member, number: u64, pack: Bytes) {
+    /// A message has come from a member who is a peer, and has lain in the inbox for some time.
+    pub(crate) fn message(
+        self: &Rc<Self>,
+        member: &Member,
+        number: u64,
+        pack: Bytes,
+        age: Duration,
+    ) {
         let (peer, order) = {
             let mut state = self.state.borrow_mut();
             let Some(peer) = state.members.peer(member) else { return };
@@ -637,7 +643,10 @@ impl Branch {
         }
         match message::frames(pack, self.hub.limits.max_frame_bytes) {
             Ok(frames) => {
-                for frame in frames {
+                for mut frame in frames {
+                    if let Frame::Call(call) = &mut frame {
+                        call.time_left = call.time_left.saturating_sub(age);
+                    }
                     self.frame(peer, frame);
                 }
             }

@@ -18,6 +18,8 @@ if read ~= '' then
   if bytes > 0 and redis.call('HINCRBY', STATE, 'unread:' .. me, -bytes) < 0 then
     redis.call('HSET', STATE, 'unread:' .. me, 0)
   end
+  -- Whatever was refused in the middle, and counted in part, ends here.
+  if redis.call('XLEN', inbox(me)) == 0 then redis.call('HSET', STATE, 'unread:' .. me, 0) end
 end
 
 if take() == '1' then
