@@ -20,17 +20,16 @@ fn lose_nothing(broker: RedisServer) {
         world.spawn_client(program, &Options::new("client"), &["calls", &calls])
     };
     let mut clients: Vec<Process> = (0..CLIENTS).map(client).collect();
-    assert_eq!(clients[0].line(), "half");
+    // Each has seen servers, and has saved up more retries than it has calls under way.
+    for client in &mut clients {
+        assert_eq!(client.line(), "half");
+    }
     world.broker().kill();
     // The outage is what is tried.
     std::thread::sleep(AWAY);
     world.broker().restart();
-    assert_eq!(clients[0].line(), "done");
-    for client in &mut clients[1..] {
-        assert_eq!(client.line(), "half");
-        assert_eq!(client.line(), "done");
-    }
     for client in &mut clients {
+        assert_eq!(client.line(), "done");
         assert!(client.wait().success());
     }
 }

@@ -9,6 +9,7 @@ use futures::future::join_all;
 use tokio::task::{JoinHandle, spawn_local};
 
 const WAITING: usize = 30;
+const HOUR: Duration = Duration::from_secs(3600);
 const SOON: Duration = Duration::from_millis(400);
 
 /// One that runs a single call at a time.
@@ -133,6 +134,44 @@ async fn a_server_that_is_no_longer_alone_hands_on_what_it_has_not_started() {
         assert_eq!(call.await.unwrap().unwrap(), number as i64 + 1);
     }
     assert!(!hang.is_finished());
+}
+
+/// How many calls the broker counts as under way.
+fn counted(world: &RedisWorld) -> Option<usize> {
+    world.broker().ask(&["HGET", &format!("farcall:{{default/{SERVICE}}}:state"), "q"])
+}
+
+/// What each server runs, and keeps waiting.
+async fn loads(node: &Node) -> Vec<(usize, usize)> {
+    let mut loads = Vec::new();
+    for server in node.servers(SERVICE).await.unwrap() {
+        let status = node.peer(server.peer).status().await.unwrap();
+        loads.push((status.services[0].running, status.services[0].waiting));
+    }
+    loads
+}
+
+#[farcall::test]
+async fn calls_that_were_handed_on_are_not_counted_as_lost_with_the_server_that_had_them() {
+    let world = RedisWorld::new(env!("CARGO_BIN_EXE_contract-server"));
+    // Packs of two calls, the last of which is begun by half, since the first call was alone.
+    let wide = |id| Options { concurrency: 8, ..Options::new(id) };
+    let mut first = world.spawn(&wide("a"));
+    let node = world.client().await;
+    servers(&node, 1).await;
+    let contract = node.client(SERVICE);
+    let hang = || spawn_local(contract.call::<()>("hang", ("x",)).timeout(HOUR));
+    let mut calls = vec![hang()];
+    until("it is taken", async || taken(&world) == 1).await;
+    calls.extend((1..16).map(|_| hang()));
+    until("half of them wait", async || loads(&node).await == [(8, 8)]).await;
+    let _second = world.spawn(&wide("b"));
+    until("all run", async || loads(&node).await == [(8, 0), (8, 0)]).await;
+    assert_eq!(counted(&world), Some(16));
+    first.kill();
+    let ended = |calls: &[JoinHandle<_>]| calls.iter().filter(|call| call.is_finished()).count();
+    until("its own are lost", async || ended(&calls) == 8).await;
+    assert_eq!(counted(&world), Some(8));
 }
 
 #[farcall::test]

@@ -23,9 +23,28 @@ pub(crate) async fn run(branch: Rc<Branch>) {
         ticks.tick().await;
         branch.tidy();
         let old = branch.state.borrow().entries.older_than(AGE, Instant::now(), MOST);
-        if !old.is_empty() && branch.live.borrow().is_some() {
+        if branch.live.borrow().is_none() {
+            continue;
+        }
+        if !old.is_empty() {
             look(&branch, &old).await;
         }
+        forget(&branch).await;
+    }
+}
+
+/// Tells the broker of entries that are done with, some of whose calls were put back.
+async fn forget(branch: &Rc<Branch>) {
+    loop {
+        let mut arguments = branch.arguments();
+        let settled = branch.state.borrow_mut().deliveries.forget(MOST);
+        if settled.is_empty() {
+            return;
+        }
+        for (id, queue) in settled {
+            arguments.add(queue.number()).add(id);
+        }
+        branch.ask(&branch.hub.scripts.forget, &arguments).await;
     }
 }
 

@@ -114,6 +114,14 @@ impl State {
         (told.replace(load) != Some(load)).then_some(load)
     }
 
+    /// Asks all calls of the queue back that no server has taken.
+    pub(crate) fn recall(&mut self) {
+        for (id, queue) in self.entries.recall() {
+            let take_back = TakeBack { id, queue, whole: true, cancel: None, withdraw: None };
+            self.outbox.take_backs.push_back(take_back);
+        }
+    }
+
     /// Whether it has more than it can run, and others may have room.
     pub(crate) fn wants_room_elsewhere(&self) -> bool {
         let concurrency = self.serving.as_ref().map(|it| it.announcement.concurrency);
@@ -339,16 +347,12 @@ impl Branch {
             }
         };
         drop(state);
-        let Err(full) = sent else { return };
-        let reason = format!(
-            "{} bytes wait for {peer}, as many as may (limits.max_peer_bytes)",
-            full.queued
-        );
-        match frame {
-            Frame::Call(_) | Frame::Query { .. } => {
-                self.hub.undelivered(&Address::Peer(peer), frame, &reason);
-            }
-            _ => self.expel(peer, &format!("it does not read what it is sent: {reason}")),
+        if let Err(full) = sent {
+            let reason = format!(
+                "{} bytes wait for {peer}, as many as may (limits.max_peer_bytes)",
+                full.queued
+            );
+            self.hub.undelivered(&Address::Peer(peer), frame, &reason);
         }
     }
 
@@ -412,6 +416,7 @@ impl Branch {
             self.state.borrow_mut().outbox.has_unread(message.peer, *unread);
         }
         let mut full = Vec::new();
+        let mut stalled = Vec::new();
         let mut gone = Vec::new();
         let mut kept = Vec::with_capacity(batch.messages.len());
         for (message, fate) in std::mem::take(&mut batch.messages).into_iter().zip(&reply.messages)
@@ -439,7 +444,11 @@ impl Branch {
         state.outbox.sent(&batch);
         for message in full {
             let (branch, peer) = (Rc::clone(self), message.peer);
-            state.outbox.again(message);
+            state.outbox.again(message, now);
+            if state.outbox.stalls(peer, self.hub.limits.stall) {
+                stalled.push(peer);
+                continue;
+            }
             self.hub.spawn(async move {
                 // Its reader tells how far it has come at least that often, if it reads at all.
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -514,6 +523,11 @@ impl Branch {
                 self.give_up(id, how);
                 self.work.notify_one();
             }
+        }
+        for peer in stalled {
+            let stall = self.hub.limits.stall;
+            let why = format!("it read nothing of what is sent to it for {stall:?}");
+            self.hub.disconnect(peer, why);
         }
         for member in gone {
             let change = self.state.borrow_mut().members.forget(&member, Gone::Lost);
@@ -590,6 +604,9 @@ impl Branch {
                 }
             }
         }
+        if state.outbox.try_refused() {
+            self.work.notify_one();
+        }
         if state.outbox.read.is_some() {
             // It alone is worth an exchange now.
             state.outbox.tells_read = true;
@@ -641,8 +658,14 @@ impl Branch {
         }
     }
 
-    /// A message has come from a member who is a peer.
-    pub(crate) fn message(self: &Rc<Self>, member: &Member, number: u64, pack: Bytes) {
+    /// A message has come from a member who is a peer, and has lain in the inbox for some time.
+    pub(crate) fn message(
+        self: &Rc<Self>,
+        member: &Member,
+        number: u64,
+        pack: Bytes,
+        age: Duration,
+    ) {
         let (peer, order) = {
             let mut state = self.state.borrow_mut();
             let Some(peer) = state.members.peer(member) else { return };
@@ -657,7 +680,10 @@ impl Branch {
         }
         match message::frames(pack, self.hub.limits.max_frame_bytes) {
             Ok(frames) => {
-                for frame in frames {
+                for mut frame in frames {
+                    if let Frame::Call(call) = &mut frame {
+                        call.time_left = call.time_left.saturating_sub(age);
+                    }
                     self.frame(peer, frame);
                 }
             }
@@ -701,7 +727,7 @@ impl Branch {
 
     // Who is there.
 
-    pub(crate) fn listed(self: &Rc<Self>, list: Vec<Listed>, asked: Option<&[Member]>, gone: Gone) {
+    pub(crate) fn listed(self: &Rc<Self>, list: Vec<Listed>, asked: &[Member], gone: Gone) {
         let changes = {
             let mut state = self.state.borrow_mut();
             state.members.listed(list, asked, gone, || self.hub.next_peer())
@@ -723,10 +749,7 @@ impl Branch {
         for id in state.outbox.take_calls() {
             self.undelivered(id, "no server takes calls".to_owned(), false);
         }
-        for (id, queue) in state.entries.ids() {
-            let take_back = TakeBack { id, queue, whole: true, cancel: None, withdraw: None };
-            state.outbox.take_backs.push_back(take_back);
-        }
+        state.recall();
         drop(guard);
         self.hub.sent();
     }
@@ -860,6 +883,11 @@ impl Branch {
     /// Waits until the broker was looked at once.
     pub(crate) async fn has_looked(&self) {
         self.presence.has_looked().await;
+    }
+
+    /// Whether it was, and can be.
+    pub(crate) fn is_seen(&self) -> bool {
+        self.presence.is_seen() && self.live.borrow().is_some()
     }
 
     pub(crate) async fn tell_depth(self: &Rc<Self>) {

@@ -1,5 +1,7 @@
 //! Packs that this server has taken and not settled: pure bookkeeping.
 
+use std::collections::VecDeque;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use farcall_core::transport::Receipt;
 use foldhash::{HashMap, HashMapExt};
@@ -9,6 +11,10 @@ use crate::keys::{Member, Queue};
 
 /// The most calls in one pack: as many as a receipt can tell apart, and as many bits as a word has.
 pub(crate) const MAX_CALLS: usize = 64;
+
+/// What is put back at a time, in entries and bytes.
+const BATCH_BACK: usize = 256;
+const BATCH_BACK_BYTES: usize = 1024 * 1024;
 
 /// Packs, each under a receipt for every call of it.
 ///
@@ -29,7 +35,9 @@ pub(crate) struct Deliveries {
     /// Calls that are not settled, by queue.
     unsettled: [usize; 2],
     /// Packs of which calls are put back.
-    returning: Vec<usize>,
+    returning: VecDeque<usize>,
+    /// Packs that are done with, of which the broker knows that calls were put back.
+    forgettable: Vec<(EntryId, Queue)>,
 }
 
 #[derive(Debug)]
@@ -79,7 +87,8 @@ impl Deliveries {
             rereads: 0,
             generation,
             unsettled: [0; 2],
-            returning: Vec::new(),
+            returning: VecDeque::new(),
+            forgettable: Vec::new(),
         }
     }
 
@@ -167,6 +176,9 @@ impl Deliveries {
         self.free.push(slot);
         self.known.remove(&(delivery.id, delivery.queue));
         self.settling.insert((delivery.id, delivery.queue), false);
+        if delivery.moved > 0 {
+            self.forgettable.push((delivery.id, delivery.queue));
+        }
         let calls = delivery.frames.len() - delivery.moved;
         Some(Settled { id: delivery.id, queue: delivery.queue, calls })
     }
@@ -176,15 +188,18 @@ impl Deliveries {
         let Some((slot, bit)) = self.find(receipt) else { return };
         let delivery = self.slots[slot].as_mut().expect("it was found above");
         if delivery.back == 0 {
-            self.returning.push(slot);
+            self.returning.push_back(slot);
         }
         delivery.back |= bit;
     }
 
-    /// What is to be put back, and the entries that are done with by that.
+    /// What is to be put back, as much as goes at a time, and the entries that are done with by that.
     pub(crate) fn take_back(&mut self) -> (Vec<PutBack>, Vec<Settled>) {
-        let (mut back, mut settled) = (Vec::new(), Vec::new());
-        for slot in std::mem::take(&mut self.returning) {
+        let (mut back, mut settled, mut bytes) = (Vec::new(), Vec::new(), 0);
+        while back.len() < BATCH_BACK
+            && bytes < BATCH_BACK_BYTES
+            && let Some(slot) = self.returning.pop_front()
+        {
             let Some(delivery) = self.slots[slot].as_mut() else { continue };
             let bits = std::mem::take(&mut delivery.back);
             let places: Vec<usize> =
@@ -198,6 +213,7 @@ impl Deliveries {
                 pack.put_u32(u32::try_from(frame.len()).expect("it came with such a length"));
                 pack.put_slice(frame);
             }
+            bytes += pack.len();
             back.push(PutBack {
                 id: delivery.id,
                 queue: delivery.queue,
@@ -209,6 +225,12 @@ impl Deliveries {
             settled.extend(self.done(slot));
         }
         (back, settled)
+    }
+
+    /// Packs that are done with, of which the broker knows that calls were put back: so many of them at most.
+    pub(crate) fn forget(&mut self, most: usize) -> Vec<(EntryId, Queue)> {
+        let count = self.forgettable.len().min(most);
+        self.forgettable.drain(..count).collect()
     }
 
     pub(crate) fn has_returning(&self) -> bool {
@@ -267,8 +289,11 @@ mod tests {
         assert_eq!((&back.places[..], back.since_ms), (&[0, 2][..], 5));
         assert_eq!(&back.pack[..], [0, 0, 0, 1, 0, 0, 0, 0, 1, 2]);
         assert!(settled.is_empty());
+        assert!(deliveries.forget(9).is_empty());
         let settled = Settled { id: id(1), queue: Queue::Plain, calls: 1 };
         assert_eq!(deliveries.settle(receipts[1]), Some(settled));
+        assert_eq!(deliveries.forget(9), [(id(1), Queue::Plain)]);
+        assert!(deliveries.forget(9).is_empty());
     }
 
     #[test]
@@ -280,6 +305,30 @@ mod tests {
         assert_eq!(settled, [Settled { id: id(1), queue: Queue::Plain, calls: 0 }]);
         assert_eq!(deliveries.unsettled(Queue::Plain), 0);
         assert!(!deliveries.has_returning());
+    }
+
+    #[test]
+    fn what_is_put_back_at_a_time_is_bounded() {
+        let mut deliveries = Deliveries::new(7);
+        for ms in 0..600 {
+            let receipts = add(&mut deliveries, ms, 1);
+            deliveries.put_back(receipts[0]);
+        }
+        let mut batches = Vec::new();
+        while deliveries.has_returning() {
+            let (back, settled) = deliveries.take_back();
+            assert_eq!(back.len(), settled.len());
+            batches.push(back);
+        }
+        assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), [256, 256, 88]);
+        assert!(batches.concat().is_sorted_by_key(|back| back.id), "they keep their order");
+        let large: Vec<_> = (0..4).map(|_| Bytes::from(vec![0; 600 * 1024])).collect();
+        for (ms, frame) in large.into_iter().enumerate() {
+            let entry = (id(1000 + ms as u64), Queue::Plain);
+            let receipt = deliveries.add(entry, Member::named("c-1"), 5, vec![frame]);
+            deliveries.put_back(receipt);
+        }
+        assert_eq!([deliveries.take_back().0.len(), deliveries.take_back().0.len()], [2, 2]);
     }
 
     #[test]

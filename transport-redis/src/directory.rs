@@ -8,6 +8,7 @@ use farcall_core::transport::{Backoff, Inbound, LinkError, Watch};
 use foldhash::{HashSet, HashSetExt};
 use redis::Value;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::connect::Purpose;
 use crate::fault::{Fault, classify, words};
@@ -16,6 +17,10 @@ use crate::{keys, reply};
 
 /// How old what is known may be.
 const PERIOD: Duration = Duration::from_secs(1);
+
+/// How long services that cannot be seen may hold up the list of all: this node may not be let into one, or just be
+/// connecting again.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Who waits for a look at everything.
 #[derive(Debug, Default)]
@@ -40,6 +45,8 @@ pub(crate) async fn look(hub: Rc<Hub>) {
     let index = keys::services(&hub.hello.namespace);
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5)).at_once();
     let mut known = HashSet::new();
+    // Services that were waited for in vain, until they are seen again.
+    let mut late = HashSet::new();
     let asked = &hub.directory.asked;
     loop {
         let wait = backoff.next(Backoff::random());
@@ -78,9 +85,21 @@ pub(crate) async fn look(hub: Rc<Hub>) {
                     hub.branch(&name.into()).watch(false);
                 }
             }
+            let until = Instant::now() + PATIENCE;
             for branch in hub.branches() {
-                branch.has_looked().await;
-                branch.tell_depth().await;
+                if late.contains(&branch.service) && !branch.is_seen() {
+                    continue;
+                }
+                let seen = async {
+                    branch.has_looked().await;
+                    branch.tell_depth().await;
+                };
+                if tokio::time::timeout_at(until, seen).await.is_ok() {
+                    late.remove(&branch.service);
+                } else {
+                    tracing::debug!(service = %branch.service, "it is listed as it was known last");
+                    late.insert(branch.service.clone());
+                }
             }
             if asked.take() {
                 let watch = Watch::Everything;

@@ -33,6 +33,8 @@ struct Entry {
     calls: Vec<(CallId, State)>,
     open: usize,
     since: Instant,
+    /// It was asked back as no server was left.
+    recalled: bool,
     /// An audit has found it gone once: what it had to say may still be in the inbox.
     missed: bool,
 }
@@ -88,7 +90,8 @@ impl Entries {
         self.by_id.insert((id, queue), slot);
         let open = calls.len();
         let calls = calls.iter().map(|call| (*call, State::Open)).collect();
-        self.slots[slot] = Some(Entry { id, queue, calls, open, since: now, missed: false });
+        self.slots[slot] =
+            Some(Entry { id, queue, calls, open, since: now, recalled: false, missed: false });
     }
 
     fn set(&mut self, call: CallId, to: State) -> Option<State> {
@@ -203,9 +206,14 @@ impl Entries {
         given_up
     }
 
-    /// All entries.
-    pub(crate) fn ids(&self) -> Vec<(EntryId, Queue)> {
-        self.slots.iter().flatten().map(|entry| (entry.id, entry.queue)).collect()
+    /// All entries that were not asked back by this before. A server that had taken one puts its calls back in
+    /// another, if at all.
+    pub(crate) fn recall(&mut self) -> Vec<(EntryId, Queue)> {
+        let new = self.slots.iter_mut().flatten().filter_map(|entry| {
+            let is_new = !std::mem::replace(&mut entry.recalled, true);
+            is_new.then_some((entry.id, entry.queue))
+        });
+        new.collect()
     }
 
     /// Entries that lie there for longer than `age`, the oldest first, at most so many.
@@ -341,6 +349,16 @@ mod tests {
         assert_eq!(entries.remove(id(1), Queue::Nested), [call(4)]);
         assert_eq!(entries.remove(id(1), Queue::Plain), [call(1), call(2), call(3)]);
         assert!(is_clean(&entries));
+    }
+
+    #[test]
+    fn an_entry_is_recalled_once() {
+        let (mut entries, now) = three();
+        assert_eq!(entries.recall(), [(id(1), Queue::Plain)]);
+        assert!(entries.recall().is_empty());
+        entries.moved(Queue::Plain, id(1), id(9), &[1], now);
+        assert_eq!(entries.recall(), [(id(9), Queue::Plain)], "it may be taken again");
+        assert!(entries.recall().is_empty());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 mod transaction;
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{BufMut, BytesMut};
 use farcall_core::wire::Frame;
@@ -131,11 +131,17 @@ async fn exchange(branch: &Rc<Branch>, mut batch: Batch, member: Member) {
     let load = branch.state.borrow_mut().news_of_load();
     // Whether it may have been done all the same.
     let mut in_doubt = false;
+    let mut taken: Option<Instant> = None;
     loop {
         let live = branch.connected().await;
         if live.member != member {
             branch.lost(&batch, in_doubt);
             break;
+        }
+        // Sent again, calls have the time less that has passed.
+        let now = Instant::now();
+        if let Some(before) = taken.replace(now) {
+            batch.age(now - before);
         }
         let mut io = live.io.clone();
         let (number, wants_room) = {
@@ -169,7 +175,7 @@ async fn exchange(branch: &Rc<Branch>, mut batch: Batch, member: Member) {
                         }
                         branch.lost(&batch, in_doubt);
                     }
-                    Answer::Failed(error) => refused(branch, &batch, &error).await,
+                    Answer::Failed(error) => refused(branch, &batch, &member, &error).await,
                     Answer::Unreadable => {
                         tracing::error!(service = %branch.service, "a reply of the broker is not understood");
                         branch.lost(&batch, true);
@@ -201,7 +207,7 @@ async fn exchange(branch: &Rc<Branch>, mut batch: Batch, member: Member) {
                     branch.drop_packs(&mut batch);
                 }
                 _ => {
-                    refused(branch, &batch, &error).await;
+                    refused(branch, &batch, &member, &error).await;
                     break;
                 }
             },
@@ -211,13 +217,17 @@ async fn exchange(branch: &Rc<Branch>, mut batch: Batch, member: Member) {
 }
 
 /// The broker does not do it, or not all of it.
-async fn refused(branch: &Branch, batch: &Batch, error: &redis::RedisError) {
+async fn refused(branch: &Branch, batch: &Batch, member: &Member, error: &redis::RedisError) {
     let fault = classify(error);
     tracing::error!(
         service = %branch.service, error = words(error), ?fault, "the broker refuses what is sent"
     );
     branch.tell_trouble(&words(error));
     branch.lost(batch, true);
+    if branch.state.borrow().member == *member {
+        // Of all that is in it this alone may be done twice, and has to be done.
+        branch.state.borrow_mut().outbox.settle_later(&batch.settled);
+    }
     // Not again at once: nothing here makes it better.
     tokio::time::sleep(PAUSE).await;
 }

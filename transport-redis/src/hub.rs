@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use crate::branch::Branch;
 use crate::clock::Clock;
 use crate::connect::Connector;
+use crate::crowding::{self, Crowding};
 use crate::directory::{self, Directory};
 use crate::lease::Leases;
 use crate::scripts::Scripts;
@@ -37,6 +38,7 @@ pub(crate) struct Hub {
     last_member: Cell<u64>,
     tasks: RefCell<JoinSet<()>>,
     pub(crate) directory: Directory,
+    pub(crate) crowding: Crowding,
     closing: Cell<bool>,
     closed: Cell<bool>,
     /// Branches with something that nobody has tried to send.
@@ -59,7 +61,7 @@ pub(crate) struct Parts {
 impl Hub {
     pub(crate) fn start(at: Attachment, parts: Parts) -> Rc<Self> {
         let Parts { connector, clock, leases, lease, database } = parts;
-        Rc::new(Hub {
+        let hub = Rc::new(Hub {
             hello: at.hello,
             limits: at.limits,
             connector,
@@ -75,12 +77,15 @@ impl Hub {
             last_member: Cell::new(0),
             tasks: RefCell::default(),
             directory: Directory::default(),
+            crowding: Crowding::default(),
             closing: Cell::new(false),
             closed: Cell::new(false),
             dirty: RefCell::default(),
             wants_room: Cell::default(),
             wants_nothing_left: Cell::default(),
-        })
+        });
+        hub.spawn(crowding::watch(Rc::clone(&hub)));
+        hub
     }
 
     pub(crate) fn is_closing(&self) -> bool {
@@ -137,10 +142,16 @@ impl Hub {
         self.branches.borrow().values().map(|branch| branch.queued()).sum()
     }
 
+    /// Whether as much waits as may.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.queued() >= self.limits.max_queued_bytes
+    }
+
     pub(crate) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.queued() < self.limits.max_queued_bytes {
+        if !self.is_crowded() {
             return Poll::Ready(());
         }
+        self.crowding.begins();
         self.send_dirty();
         self.wants_room.set(Some(cx.waker().clone()));
         Poll::Pending
@@ -159,7 +170,7 @@ impl Hub {
     /// Something was sent.
     pub(crate) fn sent(&self) {
         let queued = self.queued();
-        if queued < self.limits.max_queued_bytes {
+        if !self.is_crowded() {
             wake(&self.wants_room);
         }
         if queued == 0 && !self.closing.get() {

@@ -1,7 +1,7 @@
 //! Reads this node's inbox. What is read stays there until the broker is told, so that a lost connection loses nothing.
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use farcall_core::transport::Backoff;
 use redis::Value;
@@ -12,7 +12,6 @@ use crate::entry_id::EntryId;
 use crate::fault::{Fault, classify};
 use crate::keeper::backoff;
 use crate::keys::{Member, Queue};
-use crate::members::Gone;
 use crate::message;
 use crate::presence;
 use crate::reply::{self, Entry};
@@ -79,6 +78,7 @@ async fn take(branch: &Rc<Branch>, member: &Member, value: Value) {
 
 /// Takes one entry; how many bytes it had.
 async fn one(branch: &Rc<Branch>, entry: Entry) -> usize {
+    let id = entry.id;
     let Some((name, value)) = entry.fields.into_iter().next() else { return 0 };
     let Some(bytes) = reply::into_bytes(value) else { return 0 };
     let size = bytes.len();
@@ -87,7 +87,9 @@ async fn one(branch: &Rc<Branch>, entry: Entry) -> usize {
         Some("frames") => match message::open(bytes) {
             Ok((member, number, pack)) => {
                 if branch.known(&member).await {
-                    branch.message(&member, number, pack);
+                    let now = branch.hub.clock.at(Instant::now());
+                    let age = Duration::from_millis(now.saturating_sub(id.ms));
+                    branch.message(&member, number, pack, age);
                 }
             }
             Err(error) => branch.reject(&format!("a message is malformed: {error}")),
@@ -129,8 +131,7 @@ impl Branch {
         if self.state.borrow().members.peer(member).is_some() {
             return true;
         }
-        let asked = [member.clone()];
-        presence::look(self, Some(&asked), Gone::Lost).await;
+        presence::look_at(self, member).await;
         self.state.borrow().members.peer(member).is_some()
     }
 

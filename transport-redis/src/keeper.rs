@@ -274,14 +274,11 @@ pub(crate) async fn leave(branch: &Rc<Branch>) {
         requests::stop(branch).await;
         branch.work.notify_one();
         crate::exchange::drained(branch).await;
-        let arguments = {
-            let state = branch.state.borrow();
-            let mut arguments = branch.arguments();
-            for (id, queue) in state.entries.ids() {
-                arguments.add(queue.number()).add(id);
-            }
-            arguments
-        };
+        // What waits in a queue is for nobody, and may be much: it goes in as many exchanges as it takes.
+        branch.state.borrow_mut().recall();
+        branch.work.notify_one();
+        crate::exchange::drained(branch).await;
+        let arguments = branch.arguments();
         let is_member = branch.state.borrow().joined;
         branch.state.borrow_mut().leaving = true;
         if is_member {

@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | `q`, `n` | stream, with the group `farcall` | packs of calls that any server may take: of programs, and of handlers that wait for them. A server's consumer is `<server id>:<epoch>` |
 //! | `in:<member>` | stream | everything addressed to one member: frames, and what became of packs |
+//! | `back:<member>` | hash | by queue and entry, of those that a server has taken: how many of its calls were put back, and lie in others |
 //! | `leases` | sorted set | members, by the time in ms when their lease is over |
 //! | `servers`, `clients` | hash | what a member says of itself |
 //! | `ids` | hash | by server id: its epoch and member |

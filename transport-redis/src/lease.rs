@@ -171,13 +171,36 @@ async fn obey(keeper: Keeper, mut orders: UnboundedReceiver<Order>) {
 /// What is known of a lease from one connection to the next.
 #[derive(Debug, Default)]
 struct Known {
+    /// There was a connection before.
+    listened: bool,
     joined: bool,
     role: Role,
     /// Since when every renewal came in time. A member whose own was late cannot tell whether others
     /// are dead, or the broker was away for all of them.
     sound_since: Option<Instant>,
     renewed: Option<Instant>,
+    /// What the broker's clock said then.
+    clock: Option<u64>,
     indexed: Option<Instant>,
+}
+
+impl Known {
+    /// The lease was renewed now, which was asked for at some time before. `true` if this member has kept its own for so
+    /// long that those of others which are over are no fault of the broker: it was not away, nor was its clock set.
+    fn renewed(&mut self, asked: Instant, now: Instant, clock: u64, lease: Duration) -> bool {
+        let most = lease / 2;
+        let is_late = match (self.renewed.replace(now), self.clock.replace(clock)) {
+            (Some(before), Some(clock_before)) => {
+                let expected = u128::from(clock_before) + (now - before).as_millis();
+                now - before > most || u128::from(clock).abs_diff(expected) > most.as_millis()
+            }
+            (before, _) => before.is_none_or(|before| now - before > most),
+        };
+        if is_late || now - asked > most {
+            self.sound_since = Some(now);
+        }
+        self.sound_since.is_some_and(|since| now - since >= lease)
+    }
 }
 
 async fn keep_one(keeper: Keeper, hold: Hold, mut joined: UnboundedReceiver<Role>) {
@@ -216,7 +239,8 @@ impl Keeper {
             }
         }
         hold.tell(News::Listening);
-        if known.joined {
+        // Whether it has joined meanwhile may not be known here yet.
+        if std::mem::replace(&mut known.listened, true) {
             hold.tell(News::Missed);
         }
         let period = (self.lease / 10).min(LONGEST_PERIOD);
@@ -234,7 +258,7 @@ impl Keeper {
                     known.joined = true;
                     known.role = role.unwrap_or_default();
                     (known.sound_since, known.renewed) = (Some(Instant::now()), Some(Instant::now()));
-                    known.indexed = None;
+                    (known.clock, known.indexed) = (None, None);
                     ticks.reset_immediately();
                 }
                 _ = ticks.tick(), if known.joined => {
@@ -269,13 +293,8 @@ impl Keeper {
             return Ok(());
         }
         hold.tell(News::Version(renewed.version));
-        let late = known.renewed.is_none_or(|at| at.elapsed() > self.lease / 2);
-        if late || asked.elapsed() > self.lease / 2 {
-            known.sound_since = Some(Instant::now());
-        }
-        known.renewed = Some(Instant::now());
-        let sound = known.sound_since.is_some_and(|since| since.elapsed() >= self.lease);
-        if sound && !renewed.over.is_empty() {
+        let is_sound = known.renewed(asked, Instant::now(), renewed.clock, self.lease);
+        if is_sound && !renewed.over.is_empty() {
             let mut arguments = Arguments::new(&hold.keys, &hold.member);
             for member in &renewed.over {
                 arguments.add(member);
@@ -375,6 +394,45 @@ mod tests {
         assert_eq!(read("left m-1"), changed(Gone::Left));
         assert_eq!(read("lost m-1"), changed(Gone::Lost));
         assert_eq!(read("garbage"), None);
+    }
+
+    /// Whether others may be buried, of renewals at these times in ms: by this process, and by the broker.
+    fn sound(times: &[(u64, u64)]) -> Vec<bool> {
+        let (mut known, began) = (Known::default(), Instant::now());
+        let renewed = times.iter().map(|(own, clock)| {
+            let now = began + Duration::from_millis(*own);
+            known.renewed(now, now, 1_000_000 + clock, Duration::from_secs(10))
+        });
+        renewed.collect()
+    }
+
+    fn each_second(from: u64, to: u64, ahead: u64) -> Vec<(u64, u64)> {
+        (from..=to).map(|second| (1000 * second, 1000 * second + ahead)).collect()
+    }
+
+    #[test]
+    fn who_has_kept_its_lease_for_a_lease_may_end_others() {
+        let expected: Vec<bool> = (0..=12).map(|second| second >= 10).collect();
+        assert_eq!(sound(&each_second(0, 12, 0)), expected);
+    }
+
+    #[test]
+    fn a_broker_that_was_away_is_no_death() {
+        let times = [each_second(0, 10, 0), each_second(16, 27, 0)].concat();
+        let expected = (0..=10).map(|it| it >= 10).chain((16..=27).map(|it| it >= 26));
+        assert_eq!(sound(&times), expected.collect::<Vec<bool>>());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_is_no_death() {
+        for (before, after) in [(0, 3_600_000), (3_600_000, 0), (0, 5001)] {
+            let times = [each_second(0, 10, before), each_second(11, 22, after)].concat();
+            let expected = (0..=22).map(|second| second == 10 || second >= 21);
+            assert_eq!(sound(&times), expected.collect::<Vec<bool>>());
+        }
+        // By less than what everybody has left of its lease, it does no harm.
+        let times = [each_second(0, 10, 0), each_second(11, 12, 4000)].concat();
+        assert_eq!(&sound(&times)[10..], [true; 3]);
     }
 
     #[test]

@@ -31,7 +31,7 @@
 //!   there: pure bookkeeping.
 //! - Tasks move things: `keeper` has the connection and the membership, `exchange` sends, `incoming` reads the inbox,
 //!   `requests` takes calls, `presence` follows who comes and goes, `audit` looks after old calls, `directory`
-//!   after all services. `lease` is a thread, which no handler can block.
+//!   after all services, `crowding` after peers that read too slowly. `lease` is a thread, which no handler can block.
 //! - `keys` names every key; `scripts` are the steps in Lua that are done whole or not at all; `message` and `reply` say
 //!   how things lie in Redis.
 //! - `config` and `connect` find the right server; `fault` says what an error means.
@@ -41,6 +41,7 @@ mod branch;
 mod clock;
 mod config;
 mod connect;
+mod crowding;
 mod deliveries;
 mod directory;
 mod entries;

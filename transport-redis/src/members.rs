@@ -136,26 +136,27 @@ impl Members {
         }
     }
 
-    /// The broker lists some members; of those that were `asked` for, or of all, the others are gone.
+    /// All members that are known.
+    pub(crate) fn known(&self) -> Vec<Member> {
+        let others = self.servers.keys().filter(|it| !self.peers.contains_key(*it));
+        self.peers.keys().chain(others).cloned().collect()
+    }
+
+    /// The broker lists some members; of those that it was `asked` for the others are gone. Whoever asks for all asks
+    /// for those that are [`known`](Members::known) at that moment: a list says nothing of one that has come since, and
+    /// was found in another way before the list was read.
     pub(crate) fn listed(
         &mut self,
         list: Vec<Listed>,
-        asked: Option<&[Member]>,
+        asked: &[Member],
         gone: Gone,
         next_peer: impl FnMut() -> PeerId,
     ) -> Vec<Change> {
         let alone = self.ready().0 <= 1;
         let mut changes = Vec::new();
-        let known: Vec<Member> = match asked {
-            Some(asked) => asked.to_vec(),
-            None => {
-                let others = self.servers.keys().filter(|it| !self.peers.contains_key(*it));
-                self.peers.keys().chain(others).cloned().collect()
-            }
-        };
-        for member in known {
-            if !list.iter().any(|it| it.member == member) {
-                changes.extend(self.forget(&member, gone));
+        for member in asked {
+            if !list.iter().any(|it| it.member == *member) {
+                changes.extend(self.forget(member, gone));
             }
         }
         self.add(list, next_peer, &mut changes);
@@ -305,8 +306,9 @@ mod tests {
 
         fn listed(&mut self, list: Vec<Listed>, asked: Option<&str>) -> Vec<Change> {
             let asked = asked.map(|it| vec![Member::named(it)]);
+            let asked = asked.unwrap_or_else(|| self.members.known());
             let peers = &mut self.peers;
-            self.members.listed(list, asked.as_deref(), Gone::Lost, || {
+            self.members.listed(list, &asked, Gone::Lost, || {
                 *peers += 1;
                 PeerId(*peers)
             })
@@ -339,6 +341,21 @@ mod tests {
         assert_eq!(more, [Change::Alone(false)]);
         assert_eq!(node.members.ready(), (2, 8));
         assert_eq!(node.listed(vec![], Some("a")), [Change::Alone(true)]);
+    }
+
+    #[test]
+    fn who_was_found_since_the_look_began_stays() {
+        let mut node = Node::new(true, true);
+        node.listed(vec![server("a", ServerState::Ready), client("c", "default")], None);
+        let asked = node.members.known();
+        // While the answer waits for the inbox to be read, what lies there leads to others.
+        node.listed(vec![server("b", ServerState::Ready)], Some("b"));
+        node.listed(vec![client("d", "default")], Some("d"));
+        let list = vec![server("a", ServerState::Ready)];
+        let changes = node.members.listed(list, &asked, Gone::Lost, || PeerId(9));
+        assert_eq!(changes, [Gone::Lost.change(PeerId(2))], "the client that is gone");
+        assert_eq!(node.members.ready().0, 2);
+        assert!(node.members.peer(&Member::named("d")).is_some());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What waits to be sent: pure bookkeeping, and the making of packs.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use farcall_core::transport::PeerId;
@@ -23,6 +23,9 @@ const BATCH_PACKS: usize = 64;
 const BATCH_MESSAGES: usize = 1024;
 const BATCH_ENTRIES: usize = 2000;
 
+/// Tries at a full inbox follow each other within this time.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
 /// All that one member has to send.
 #[derive(Debug)]
 pub(crate) struct Outbox {
@@ -32,6 +35,10 @@ pub(crate) struct Outbox {
     turns: VecDeque<PeerId>,
     pub(crate) take_backs: VecDeque<TakeBack>,
     settled: [VecDeque<Settled>; 2],
+    /// Settled entries that the broker has refused to know of: they go alone, so that nothing else is refused with them.
+    refused: [VecDeque<Settled>; 2],
+    /// These are to be tried again.
+    tries_refused: bool,
     /// Settled entries that a long call keeps from being trimmed.
     pub(crate) deletes: [Vec<EntryId>; 2],
     pub(crate) trims: [bool; 2],
@@ -66,6 +73,23 @@ struct Lane {
     has_turn: bool,
     /// The bytes that it had not read of its inbox when it was last sent something, if that is known.
     unread: Option<u64>,
+    /// Bytes ever put into its inbox.
+    taken: u64,
+    /// How often its inbox was found full.
+    refusals: u64,
+    /// Since when it was always found full, and when for the last time.
+    full: Option<(Instant, Instant)>,
+}
+
+/// How fast a peer reads what waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pace {
+    /// Bytes that wait here.
+    pub(crate) queued: usize,
+    /// Bytes ever put into its inbox.
+    pub(crate) taken: u64,
+    /// How often its inbox was found full.
+    pub(crate) refusals: u64,
 }
 
 /// Frames that become one message.
@@ -168,6 +192,8 @@ impl Outbox {
             turns: VecDeque::new(),
             take_backs: VecDeque::new(),
             settled: [VecDeque::new(), VecDeque::new()],
+            refused: [VecDeque::new(), VecDeque::new()],
+            tries_refused: false,
             deletes: [Vec::new(), Vec::new()],
             trims: [false; 2],
             read: None,
@@ -193,6 +219,7 @@ impl Outbox {
             && self.trims == [false; 2]
             && !self.tells_read
             && !self.asks
+            && !self.tries_refused
     }
 
     /// A call that any server may take.
@@ -252,11 +279,15 @@ impl Outbox {
             number: 0,
             has_turn: false,
             unread: None,
+            taken: 0,
+            refusals: 0,
+            full: None,
         });
         let weight = frame.weight();
-        // Calls leave an eighth of the room for what else has to pass, such as their cancels.
-        let limit =
-            if let Frame::Call(_) | Frame::Query { .. } = frame { limit / 8 * 7 } else { limit };
+        // Calls leave an eighth of the room for what else has to pass, such as their cancels. All else passes: who reads
+        // is not ended for being slower than this node, and what waits for all peers together is bounded.
+        let is_call = matches!(frame, Frame::Call(_) | Frame::Query { .. });
+        let limit = if is_call { limit / 8 * 7 } else { usize::MAX };
         if lane.bytes > 0 && lane.bytes + weight > limit {
             return Err(Full { queued: lane.bytes });
         }
@@ -292,6 +323,19 @@ impl Outbox {
         self.settled[settled.queue.index()].push_back(settled);
     }
 
+    /// Entries are done with, and the broker has refused what told it of that.
+    pub(crate) fn settle_later(&mut self, settled: &[Vec<Settled>; 2]) {
+        for (refused, settled) in self.refused.iter_mut().zip(settled) {
+            refused.extend(settled);
+        }
+    }
+
+    /// It may do it now. `true` if there is anything to tell.
+    pub(crate) fn try_refused(&mut self) -> bool {
+        self.tries_refused = self.refused.iter().any(|refused| !refused.is_empty());
+        self.tries_refused
+    }
+
     /// Something was read of the inbox.
     pub(crate) fn has_read(&mut self, id: EntryId, bytes: usize) -> usize {
         let before = self.read.map_or(0, |(_, bytes)| bytes);
@@ -324,6 +368,12 @@ impl Outbox {
         if let Some(share) = share {
             for queue in [Queue::Nested, Queue::Plain] {
                 self.take_packs(queue, share, &mut batch, &mut bytes, now);
+            }
+        }
+        if batch.is_empty() && std::mem::take(&mut self.tries_refused) {
+            for (refused, batch) in self.refused.iter_mut().zip(&mut batch.settled) {
+                let count = refused.len().min(BATCH_ENTRIES);
+                batch.extend(refused.drain(..count));
             }
         }
         batch
@@ -423,13 +473,34 @@ impl Outbox {
         if let Some(lane) = self.peers.get_mut(&message.peer) {
             lane.bytes -= message.charged;
             self.bytes -= message.charged;
+            lane.taken += message.charged as u64;
+            lane.full = None;
         }
+    }
+
+    /// How fast peers read for which something waits.
+    pub(crate) fn paces(&self) -> impl Iterator<Item = (PeerId, Pace)> {
+        let waiting = self.peers.iter().filter(|(_, lane)| lane.bytes > 0);
+        waiting.map(|(peer, lane)| {
+            let (taken, refusals) = (lane.taken, lane.refusals);
+            (*peer, Pace { queued: lane.bytes, taken, refusals })
+        })
+    }
+
+    /// Whether a peer has read nothing for so long that its inbox was full at each try.
+    pub(crate) fn stalls(&self, peer: PeerId, stall: Duration) -> bool {
+        let full = self.peers.get(&peer).and_then(|lane| lane.full);
+        full.is_some_and(|(since, last)| last - since >= stall)
     }
 
     /// A message was not taken, for the moment: it is the next again. Call it instead of counting the message
     /// as [`sent`](Outbox::sent).
-    pub(crate) fn again(&mut self, message: Message) {
+    pub(crate) fn again(&mut self, message: Message, now: Instant) {
         let Some(lane) = self.peers.get_mut(&message.peer) else { return };
+        lane.refusals += 1;
+        // A time without tries, since the broker was away, is no time of not reading.
+        let since = lane.full.filter(|(_, last)| now - *last < LONGEST_PAUSE);
+        lane.full = Some((since.map_or(now, |(since, _)| since), now));
         lane.chunks.push_front(Chunk {
             frames: BytesMut::from(message.frames),
             bytes: message.charged,
@@ -459,7 +530,28 @@ impl Outbox {
     }
 }
 
+impl Pack {
+    /// So much time has passed since it was made, which its calls have less.
+    fn age(&mut self, by: Duration) {
+        let frames = message::frames(self.bytes.clone(), usize::MAX);
+        let frames = frames.expect("it was made of frames");
+        let mut pack = BytesMut::with_capacity(self.bytes.len());
+        for mut frame in frames {
+            if let Frame::Call(call) = &mut frame {
+                call.time_left = call.time_left.saturating_sub(by);
+            }
+            message::add(&frame, &mut pack);
+        }
+        self.bytes = pack.freeze();
+    }
+}
+
 impl Batch {
+    /// So much time has passed since it was taken.
+    pub(crate) fn age(&mut self, by: Duration) {
+        self.packs.iter_mut().for_each(|pack| pack.age(by));
+    }
+
     /// How many calls it puts into a queue.
     pub(crate) fn calls(&self, queue: Queue) -> usize {
         let packs = self.packs.iter().filter(|pack| pack.queue == queue);
@@ -490,8 +582,6 @@ impl Batch {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use farcall_core::wire::CallOptions;
 
     use super::*;
@@ -563,6 +653,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_sent_later_than_it_was_taken_has_less_time() {
+        let (mut outbox, now) = with_calls(2, 1);
+        let mut batch = outbox.take(Some(Share { servers: 1, smallest: 8 }), vec![], now);
+        batch.age(Duration::from_millis(400));
+        batch.age(Duration::from_millis(100));
+        let left = |pack: &Pack| {
+            let frames = message::frames(pack.bytes.clone(), 1000).unwrap();
+            let time_left = |frame: &Frame| match frame {
+                Frame::Call(call) => (call.id, call.time_left.as_millis()),
+                other => panic!("{other:?}"),
+            };
+            frames.iter().map(time_left).collect::<Vec<_>>()
+        };
+        assert_eq!(left(&batch.packs[0]), [(CallId(1), 500), (CallId(2), 500)]);
+        batch.age(Duration::from_secs(9));
+        assert_eq!(left(&batch.packs[0]), [(CallId(1), 0), (CallId(2), 0)]);
+        outbox.sent(&batch);
+        assert_eq!(outbox.bytes(), 0);
+    }
+
+    #[test]
     fn nested_calls_go_first_and_in_their_own_queue() {
         let (mut outbox, now) = with_calls(1, 1);
         let mut nested = call(2, 1);
@@ -579,10 +690,14 @@ mod tests {
         assert_eq!(outbox.call(call(1, 2000), 1000, now), Ok(()));
         assert_eq!(outbox.call(call(2, 1), 1000, now), Err(Full { queued: 2064 }));
         let member = Member::named("m");
-        let frame = Frame::Answer { id: CallId(1), value: vec![0; 2000].into() };
+        let frame =
+            Frame::Query { id: CallId(1), subject: "".into(), params: vec![0; 2000].into() };
         let send = |outbox: &mut Outbox| outbox.send((PeerId(1), &member), &frame, false, 1000);
         assert_eq!(send(&mut outbox), Ok(()));
         assert_eq!(send(&mut outbox), Err(Full { queued: 2064 }));
+        // An answer has no way back.
+        let answer = Frame::Answer { id: CallId(1), value: vec![0; 10].into() };
+        outbox.send((PeerId(1), &member), &answer, false, 1000).unwrap();
         outbox.forget(PeerId(1));
         assert_eq!(outbox.bytes(), 2064);
         assert_eq!(outbox.take_calls(), [CallId(1)]);
@@ -600,7 +715,7 @@ mod tests {
         outbox.send(to, &frame(2), false, LIMIT).unwrap();
         let first = batch.messages.remove(0);
         assert_eq!(first.number, 1);
-        outbox.again(first);
+        outbox.again(first, now);
         assert!(outbox.take(None, vec![], now).is_empty(), "it waits for room");
         outbox.resume(PeerId(1));
         let again = outbox.take(None, vec![], now);
@@ -611,6 +726,65 @@ mod tests {
         assert_eq!(next.messages[0].number, 2);
         assert_eq!(outbox.bytes(), 0);
         assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn who_reads_nothing_is_known_by_its_inbox() {
+        let mut outbox = Outbox::new();
+        let member = Member::named("m");
+        let (began, peer) = (Instant::now(), PeerId(1));
+        let stall = Duration::from_secs(2);
+        let frame = Frame::Answer { id: CallId(1), value: vec![0; 10].into() };
+        let send = |outbox: &mut Outbox| {
+            outbox.send((peer, &member), &frame, false, LIMIT).unwrap();
+        };
+        let refuse = |outbox: &mut Outbox, ms: u64| {
+            let now = began + Duration::from_millis(ms);
+            outbox.resume(peer);
+            let message = outbox.take(None, vec![], now).messages.remove(0);
+            outbox.again(message, now);
+            outbox.stalls(peer, stall)
+        };
+        send(&mut outbox);
+        for ms in [0, 500, 1000, 1500, 1999] {
+            assert!(!refuse(&mut outbox, ms));
+        }
+        assert!(refuse(&mut outbox, 2000));
+        // Nobody could read while the broker was away.
+        assert!(!refuse(&mut outbox, 9000));
+        assert!(!refuse(&mut outbox, 9900));
+        outbox.resume(peer);
+        send(&mut outbox);
+        let batch = outbox.take(None, vec![], began);
+        outbox.sent(&batch);
+        assert!(!refuse(&mut outbox, 10_800), "it has read something");
+        assert!(!refuse(&mut outbox, 11_700));
+        let paces: Vec<(PeerId, Pace)> = outbox.paces().collect();
+        let weight = frame.weight();
+        let pace = Pace { queued: weight, taken: weight as u64, refusals: 10 };
+        assert_eq!(paces, [(peer, pace)]);
+    }
+
+    #[test]
+    fn settlements_that_were_refused_are_tried_again_alone() {
+        let (mut outbox, now) = with_calls(1, 1);
+        let id = EntryId { ms: 1, number: 0 };
+        let settled = Settled { id, queue: Queue::Nested, calls: 1 };
+        outbox.settle(settled);
+        assert!(!outbox.try_refused());
+        let refused = outbox.take(Some(ONE), vec![], now);
+        assert_eq!((refused.packs.len(), &refused.settled[1][..]), (1, &[settled][..]));
+        outbox.sent(&refused);
+        outbox.settle_later(&refused.settled);
+        assert!(outbox.is_empty(), "not at once");
+        assert!(outbox.try_refused());
+        outbox.call(call(2, 1), LIMIT, now).unwrap();
+        let other = outbox.take(Some(ONE), vec![], now);
+        outbox.sent(&other);
+        assert_eq!((other.packs.len(), other.settled[1].len()), (1, 0));
+        let alone = outbox.take(Some(ONE), vec![], now);
+        assert_eq!((alone.packs.len(), &alone.settled[1][..]), (0, &[settled][..]));
+        assert!(outbox.is_empty() && !outbox.try_refused());
     }
 
     #[test]

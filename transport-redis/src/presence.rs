@@ -80,6 +80,10 @@ impl Presence {
         self.looked.send_replace(false);
     }
 
+    pub(crate) fn is_seen(&self) -> bool {
+        *self.looked.borrow()
+    }
+
     pub(crate) async fn has_looked(&self) {
         let mut looked = self.looked.subscribe();
         // The sender is a field of this.
@@ -94,44 +98,58 @@ pub(crate) async fn follow(branch: Rc<Branch>) {
         branch.presence.news.notified().await;
         branch.connected().await;
         let wanted = std::mem::take(&mut *branch.presence.wanted.borrow_mut());
-        if wanted.all {
-            branch.presence.wanted.borrow_mut().version = wanted.version;
-            if look_and_read(&branch, None, Gone::Lost).await {
-                pause = SHORTEST_PAUSE;
-                tell_depth(&branch).await;
-                branch.tell_watching();
-                branch.presence.looked.send_replace(true);
-            } else {
-                branch.presence.wanted.borrow_mut().all = true;
-                branch.presence.news.notify_one();
-                // There is a new membership to come, or the broker refuses: not at once again.
-                tokio::time::sleep(pause).await;
-                pause = (2 * pause).min(LONGEST_PAUSE);
-            }
+        branch.presence.wanted.borrow_mut().version = wanted.version;
+        if !has_seen(&branch, &wanted).await {
+            // News that were not followed would not come again: everything is to be looked at.
+            branch.presence.wanted.borrow_mut().all = true;
+            branch.presence.news.notify_one();
+            // There is a new membership to come, or the broker refuses: not at once again.
+            tokio::time::sleep(pause).await;
+            pause = (2 * pause).min(LONGEST_PAUSE);
             continue;
         }
-        branch.presence.wanted.borrow_mut().version = wanted.version;
-        for gone in [Gone::Left, Gone::Lost] {
-            let members = wanted.members.iter().filter(|(_, how)| *how == gone);
-            let members: Vec<Member> = members.map(|(member, _)| member.clone()).collect();
-            if !members.is_empty() {
-                look_and_read(&branch, Some(&members), gone).await;
-            }
+        pause = SHORTEST_PAUSE;
+        if wanted.all {
+            tell_depth(&branch).await;
+            branch.tell_watching();
+            branch.presence.looked.send_replace(true);
         }
     }
 }
 
-/// Looks at some members, or at all. `false` if that was not possible.
-pub(crate) async fn look(branch: &Rc<Branch>, asked: Option<&[Member]>, gone: Gone) -> bool {
-    let Some(seen) = see(branch, asked).await else { return false };
-    branch.listed(seen.list, asked, gone);
+/// Looks at what is wanted. `false` if some of it could not be seen.
+async fn has_seen(branch: &Rc<Branch>, wanted: &Wanted) -> bool {
+    if wanted.all {
+        return look_and_read(branch, None, Gone::Lost).await;
+    }
+    for gone in [Gone::Left, Gone::Lost] {
+        let members = wanted.members.iter().filter(|(_, how)| *how == gone);
+        let members: Vec<Member> = members.map(|(member, _)| member.clone()).collect();
+        if !members.is_empty() && !look_and_read(branch, Some(&members), gone).await {
+            return false;
+        }
+    }
     true
 }
 
-/// The same, and says what was seen when the inbox is read as far as it was then: what somebody said before
-/// they went comes before the news that they have gone. News and inbox come by different connections.
+/// Looks at a member that has just been heard of. One whose lease is over has its part until somebody ends that.
+pub(crate) async fn look_at(branch: &Rc<Branch>, member: &Member) {
+    let asked = [member.clone()];
+    if let Some(mut seen) = see(branch, Some(&asked)).await {
+        seen.list.iter_mut().for_each(|it| it.is_over = false);
+        branch.listed(seen.list, &asked, Gone::Lost);
+    }
+}
+
+/// Looks at some members, or at all, and says what was seen when the inbox is read as far as it was then: what somebody
+/// said before they went comes before the news that they have gone. News and inbox come by different connections. `false`
+/// if it was not possible to look.
 async fn look_and_read(branch: &Rc<Branch>, asked: Option<&[Member]>, gone: Gone) -> bool {
-    let member = branch.state.borrow().member.clone();
+    let (member, known) = {
+        let state = branch.state.borrow();
+        let known = asked.map_or_else(|| state.members.known(), <[Member]>::to_vec);
+        (state.member.clone(), known)
+    };
     let Some(seen) = see(branch, asked).await else { return false };
     loop {
         let (is_same, is_read) = {
@@ -146,7 +164,7 @@ async fn look_and_read(branch: &Rc<Branch>, asked: Option<&[Member]>, gone: Gone
         }
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }
-    branch.listed(seen.list, asked, gone);
+    branch.listed(seen.list, &known, gone);
     true
 }
 

@@ -39,6 +39,7 @@ pub(crate) struct Scripts {
     /// The same, which the server refuses when it has no memory left.
     pub(crate) exchange_with_memory: Script,
     pub(crate) expel: Script,
+    pub(crate) forget: Script,
     pub(crate) join: Script,
     pub(crate) leave: Script,
     pub(crate) renew: Script,
@@ -65,6 +66,7 @@ impl Scripts {
             exchange: Script::alone(Memory::Anyhow, &exchange()),
             exchange_with_memory: Script::alone(Memory::Needed, &exchange()),
             expel: script(include_str!("scripts/expel.lua")),
+            forget: script(include_str!("scripts/forget.lua")),
             join: script(include_str!("scripts/join.lua")),
             leave: script(include_str!("scripts/leave.lua")),
             renew: script(include_str!("scripts/renew.lua")),

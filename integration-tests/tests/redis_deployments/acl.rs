@@ -1,13 +1,15 @@
 //! The access lists of `docs/REDIS.md`: enough, not more, and what they keep out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use farcall::Reason;
 use farcall::prelude::*;
 use farcall::redis::RedisConfig;
-use farcall_integration_tests::{Fleet, RedisCluster, RedisOptions, RedisServer, wait_until};
+use farcall_integration_tests::{
+    Fleet, PATIENCE, RedisCluster, RedisOptions, RedisServer, until, wait_until,
+};
 use farcall_testkit::{Remote, SERVICE};
 use futures::StreamExt;
 use futures::channel::mpsc::unbounded;
@@ -227,6 +229,83 @@ async fn who_may_not_list_services_is_told_so() {
     assert_eq!(node.client(SERVICE).call::<i64>("add", (1, 2)).await.unwrap(), 3);
     let said = node.all_servers().await.unwrap_err().to_string();
     assert!(said.contains("cannot be listed") && said.contains("NOPERM"), "{said}");
+    node.close().await;
+}
+
+#[farcall::test]
+async fn a_service_that_may_not_be_looked_at_does_not_hold_up_the_list_of_all() {
+    let lines = lines().join("\n").replace("{shop/*}", &format!("{{shop/{SERVICE}}}"));
+    let broker = RedisOptions::new().tcp().acl(&format!("user default off\n{lines}")).start();
+    let _ann = shop(&broker).spawn("ann");
+    let node = shop(&broker).client().await;
+    assert_eq!(node.client(SERVICE).call::<i64>("add", (1, 2)).await.unwrap(), 3);
+    broker.command(&["ZADD", "farcall:shop:services", "+inf", "vault"]);
+    for _ in 0..2 {
+        assert_eq!(node.all_servers().await.unwrap().len(), 1);
+    }
+    node.close().await;
+}
+
+/// How often a user was refused a command.
+fn refusals(broker: &RedisServer, user: &str, command: &str) -> u64 {
+    let log: Vec<BTreeMap<String, Value>> = broker.ask(&["ACL", "LOG", "1000"]);
+    let text = |entry: &BTreeMap<String, Value>, field: &str| {
+        redis::from_redis_value::<String>(entry[field].clone()).unwrap()
+    };
+    let of = log.iter().filter(|it| text(it, "username") == user && text(it, "object") == command);
+    of.map(|it| redis::from_redis_value::<u64>(it["count"].clone()).unwrap()).sum()
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[farcall::test]
+async fn what_was_settled_while_the_broker_refused_is_settled_in_the_end() {
+    let broker = broker();
+    let config = |user| RedisConfig { lease: Duration::from_secs(60), ..config(&broker, user) };
+    let shop = fleet(config(SERVER)).with_clients(config(CLIENT)).in_namespace("shop");
+    let _ann = shop.spawn("ann");
+    let node = shop.client().await;
+    let contract = node.client(SERVICE);
+    assert_eq!(contract.call::<i64>("add", (1, 2)).await.unwrap(), 3);
+    let taken = || {
+        let queue = format!("farcall:{{shop/{SERVICE}}}:q");
+        let pending: (u64, Value, Value, Value) = broker.ask(&["XPENDING", &queue, "farcall"]);
+        pending.0
+    };
+    let waits = contract.call::<()>("until_started", ("gate", 1)).timeout(HOUR);
+    let waits = tokio::task::spawn_local(waits);
+    until("it is taken", async || taken() == 1).await;
+    // Its answers can be settled, and not be sent.
+    broker.command(&["ACL", "SETUSER", SERVER, "-xadd"]);
+    let opens = contract.call::<()>("block", ("gate", 0)).timeout(HOUR);
+    let opens = tokio::task::spawn_local(opens);
+    until("it is refused", async || refusals(&broker, SERVER, "xadd") >= 1).await;
+    broker.command(&["ACL", "SETUSER", SERVER, "+xadd"]);
+    until("nothing is left", async || taken() == 0).await;
+    waits.abort();
+    opens.abort();
+}
+
+#[farcall::test]
+async fn news_that_the_broker_did_not_let_a_client_follow_are_followed_later() {
+    let broker = broker();
+    let config = |user| RedisConfig { lease: Duration::from_secs(60), ..config(&broker, user) };
+    let shop = fleet(config(SERVER)).with_clients(config(CLIENT)).in_namespace("shop");
+    let node = shop.client().await;
+    let mut events = node.events();
+    assert!(node.servers(SERVICE).await.unwrap().is_empty());
+    let _ann = shop.spawn("ann");
+    assert_eq!(events.find(up).await.unwrap(), "ann");
+    broker.command(&["ACL", "SETUSER", CLIENT, "-evalsha"]);
+    let _bob = shop.spawn("bob");
+    let servers = format!("farcall:{{shop/{SERVICE}}}:servers");
+    until("it has joined", async || broker.ask::<usize>(&["HLEN", &servers]) == 2).await;
+    // Some of it is the renewal of its lease, the rest are looks.
+    let before = refusals(&broker, CLIENT, "evalsha");
+    until("it has tried", async || refusals(&broker, CLIENT, "evalsha") >= before + 5).await;
+    broker.command(&["ACL", "SETUSER", CLIENT, "+evalsha"]);
+    let bob = tokio::time::timeout(PATIENCE, events.find(up)).await;
+    assert_eq!(bob.expect("it is seen").unwrap(), "bob");
     node.close().await;
 }
 

@@ -113,10 +113,11 @@ fn commands(exchange: &Exchange) -> Pipeline {
         let unread = format!("unread:{}", message.member);
         commands.count(&counts, message.size(member) as i64, unread);
     }
-    for pack in &batch.packs {
+    for (place, pack) in batch.packs.iter().enumerate() {
         commands.add("XADD", pack.bytes.len(), |it| {
             it.arg(keys.queue(pack.queue)).arg("NOMKSTREAM").arg("*").arg("a").arg(member.as_str());
-            it.arg("n").arg(pack.calls.len()).arg("x").arg(number).arg("p").arg(&pack.bytes[..]);
+            it.arg("n").arg(pack.calls.len()).arg("x").arg(format!("{number}:{place}"));
+            it.arg("p").arg(&pack.bytes[..]);
         });
     }
     for queue in Queue::BOTH {

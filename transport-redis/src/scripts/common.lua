@@ -88,6 +88,17 @@ local function member_of(consumer)
   return of == epoch and member or nil
 end
 
+-- How many calls of the entries that a member has taken are in other entries by now, which count them.
+local function returned(member)
+  return T .. 'back:' .. member
+end
+
+local function returns(number, id, calls)
+  redis.call('HINCRBY', returned(me), number .. ' ' .. id, calls)
+  -- Until the next renewal, which knows better.
+  redis.call('PEXPIRE', returned(me), 60000)
+end
+
 -- Puts something into the inbox of a member, if there is such a member.
 local function tell(member, field, value)
   if not is_member(member) then return end
@@ -149,7 +160,8 @@ local function bury(member, how)
           local of = entry(queue, it[1])
           if of and of['a'] then
             tell(of['a'], 'lost', number .. ' ' .. it[1] .. ' ' .. member)
-            settled(number, tonumber(of['n']) or 0)
+            local back = redis.call('HGET', returned(member), number .. ' ' .. it[1])
+            settled(number, math.max(0, (tonumber(of['n']) or 0) - (tonumber(back) or 0)))
           end
           redis.call('XACK', queue, G, it[1])
           redis.call('XDEL', queue, it[1])
@@ -169,7 +181,7 @@ local function bury(member, how)
   end
   redis.call('HDEL', CLIENTS, member)
   redis.call('ZREM', COUNTS, 'unread:' .. member, 'load:' .. member)
-  redis.call('DEL', inbox(member), sent(member))
+  redis.call('DEL', inbox(member), sent(member), returned(member))
   if redis.call('ZREM', LEASES, member) == 1 then changed(member, how) end
 end
 
@@ -185,6 +197,8 @@ end
 
 -- Everything lives on for a while.
 local function keep(ms)
-  local keys = { LEASES, STATE, COUNTS, SERVERS, CLIENTS, IDS, ROOMS, QUEUES[1], QUEUES[2], inbox(me), sent(me) }
+  local keys = {
+    LEASES, STATE, COUNTS, SERVERS, CLIENTS, IDS, ROOMS, QUEUES[1], QUEUES[2], inbox(me), sent(me), returned(me),
+  }
   for _, key in ipairs(keys) do redis.call('PEXPIRE', key, ms) end
 end

@@ -28,13 +28,13 @@ local plain, nested = tonumber(ARGV[7]), tonumber(ARGV[9])
 local sent = 13 + plain + nested
 
 -- Where a pack lies that a transaction of this number has put there.
-local function find(queue, pack)
+local function find(queue, name)
   local upper = '+'
   for _ = 1, 1000 do
     local found = call('XREVRANGE', queue, upper, '-', 'COUNT', 100)
     for _, entry in ipairs(found) do
       local of = entry[2]
-      if of[2] == me and of[6] == number and of[8] == pack then return entry[1] end
+      if of[2] == me and of[6] == name then return entry[1] end
     end
     if #found < 100 then break end
     upper = '(' .. found[#found][1]
@@ -48,7 +48,7 @@ local function again(before, space)
   local added = {}
   for i = 0, packs - 1 do
     local at = sent + 2 * messages + 3 * i
-    added[i + 1] = find(KEYS[2 + ARGV[at]], ARGV[at + 2])
+    added[i + 1] = find(KEYS[2 + ARGV[at]], number .. ':' .. i)
   end
   return 'ok;0;;;;' .. string.rep('1', messages) .. ';' .. table.concat(added, ',') .. ';;'
 end
@@ -117,7 +117,7 @@ for i = 0, packs - 1 do
     end
     fate = string.format('busy %d %d %d', out[1] + out[2], limit, math.max(0, age))
   else
-    fate = call('XADD', KEYS[2 + queue], '*', 'a', me, 'n', calls, 'x', number, 'p', ARGV[at + 2])
+    fate = call('XADD', KEYS[2 + queue], '*', 'a', me, 'n', calls, 'x', number .. ':' .. i, 'p', ARGV[at + 2])
     out[queue] = out[queue] + calls
   end
   added[i + 1] = fate

@@ -16,6 +16,8 @@ local read, bytes = take(), tonumber(take())
 if read ~= '' then
   redis.call('XTRIM', inbox(me), 'MINID', after(read))
   count('unread:' .. me, -bytes)
+  -- Whatever was refused in the middle, and counted in part, ends here.
+  if redis.call('XLEN', inbox(me)) == 0 then redis.call('ZADD', COUNTS, 'XX', 0, 'unread:' .. me) end
 end
 
 if take() == '1' then
@@ -49,6 +51,7 @@ for _ = 1, tonumber(take()) do
   else
     settled(queue, tonumber(calls))
   end
+  returns(queue, id, calls)
 end
 
 local fates = {}

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Call, Pending, Place};
+use super::{Call, Pending, Place, ServiceIndex};
 use crate::transport::{Address, Outbound, PeerId};
 use crate::wire::{CallId, Failure, Reason};
 
@@ -111,11 +111,17 @@ impl Pending {
             call.waits_until = None;
             return self.park(id, call, service, now);
         }
-        // The way into the queue is full. One that comes back twice waits until something has ended: trying
-        // on would only turn in circles.
-        if std::mem::replace(&mut call.bounced, true) {
+        // The way into the queue is full, or its last server had gone before the one that is there came. One that comes back
+        // twice waits until something has ended, if there is anything: trying on would only turn in circles.
+        if std::mem::replace(&mut call.bounced, true) && self.has_under_way(service) {
             return self.park(id, call, service, now);
         }
         self.place(id, call, None, now);
+    }
+
+    /// Whether a call of this service is with a server, or in the queue.
+    fn has_under_way(&self, service: ServiceIndex) -> bool {
+        let waits = |call: &Call| matches!(call.place, Place::Waiting(_));
+        self.calls.iter().any(|(_, call)| call.service == Some(service) && !waits(call))
     }
 }

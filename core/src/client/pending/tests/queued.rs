@@ -213,11 +213,28 @@ fn a_call_for_which_there_is_no_room_waits_until_another_has_ended() {
     table.given_back(id, false);
     assert_eq!(table.asked(), [], "it does not go in circles");
     table.pass(SECOND / 2);
+    let (_last, _queued) = table.plain();
     table.answer(1, other);
-    assert_eq!(table.asked(), [Asked::Call(ANY)]);
+    assert_eq!(table.asked(), [Asked::Call(ANY), Asked::Call(ANY)]);
     table.given_back(id, false);
     table.pass(SECOND / 2);
     assert_eq!(reason(&mut outcome), Some(Reason::NoServer), "nor longer than it may");
+}
+
+#[test]
+fn a_call_that_comes_back_again_and_again_as_servers_come_and_go_is_taken_by_the_last() {
+    let mut table = queue(&[1]);
+    let (id, mut outcome) = table.plain();
+    assert_eq!(table.asked(), [Asked::Call(ANY)]);
+    for peer in 2..6 {
+        // That it was taken out of the queue is heard when the next server is there.
+        table.down(peer - 1, true);
+        table.up(peer);
+        table.given_back(id, false);
+        assert_eq!(table.asked(), [Asked::Call(ANY)], "nothing else would make it go on");
+    }
+    table.answer(5, id);
+    assert!(outcome.try_recv().unwrap().is_ok());
 }
 
 #[test]
