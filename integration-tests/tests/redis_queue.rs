@@ -138,7 +138,7 @@ async fn a_server_that_is_no_longer_alone_hands_on_what_it_has_not_started() {
 
 /// How many calls the broker counts as under way.
 fn counted(world: &RedisWorld) -> Option<usize> {
-    world.broker().ask(&["HGET", &format!("farcall:{{default/{SERVICE}}}:state"), "q"])
+    world.broker().ask(&["ZSCORE", &format!("farcall:{{default/{SERVICE}}}:counts"), "q"])
 }
 
 /// What each server runs, and keeps waiting.

@@ -211,7 +211,7 @@ impl Branch {
                 let result = Err(LinkError::new(trouble.clone()));
                 return self.answer_watch(result);
             }
-            self.presence.look_again();
+            self.presence.look_and_tell();
         }
     }
 

@@ -1,6 +1,6 @@
 //! Follows who comes, changes and goes.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -19,8 +19,11 @@ use crate::reply;
 pub(crate) struct Presence {
     wanted: RefCell<Wanted>,
     news: Notify,
-    /// Whether there was a look at all of it since it was asked for.
-    looked: watch::Sender<bool>,
+    /// How often a look at all of it was asked for; which of these times somebody waits to be told of; and which the
+    /// last look that is over came after. One that is under way has seen what was before.
+    asked: Cell<u64>,
+    awaited: Cell<u64>,
+    seen: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -42,8 +45,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 impl Default for Presence {
     fn default() -> Self {
-        let looked = watch::Sender::new(false);
-        Presence { wanted: RefCell::default(), news: Notify::new(), looked }
+        let asked = Cell::new(1);
+        let (awaited, seen) = (Cell::default(), watch::Sender::new(0));
+        Presence { wanted: RefCell::default(), news: Notify::new(), asked, awaited, seen }
     }
 }
 
@@ -70,24 +74,30 @@ impl Presence {
 
     /// Some changes may have been missed.
     pub(crate) fn look_again(&self) {
+        self.forget_look();
         self.wanted.borrow_mut().all = true;
-        self.looked.send_replace(false);
         self.news.notify_one();
+    }
+
+    /// Somebody waits to be told who is there now.
+    pub(crate) fn look_and_tell(&self) {
+        self.look_again();
+        self.awaited.set(self.asked.get());
     }
 
     /// What was seen means nothing any more.
     pub(crate) fn forget_look(&self) {
-        self.looked.send_replace(false);
+        self.asked.set(self.asked.get() + 1);
     }
 
     pub(crate) fn is_seen(&self) -> bool {
-        *self.looked.borrow()
+        *self.seen.borrow() >= self.asked.get()
     }
 
     pub(crate) async fn has_looked(&self) {
-        let mut looked = self.looked.subscribe();
+        let (mut seen, asked) = (self.seen.subscribe(), self.asked.get());
         // The sender is a field of this.
-        let _ = looked.wait_for(|looked| *looked).await;
+        let _ = seen.wait_for(|seen| *seen >= asked).await;
     }
 }
 
@@ -97,6 +107,7 @@ pub(crate) async fn follow(branch: Rc<Branch>) {
     loop {
         branch.presence.news.notified().await;
         branch.connected().await;
+        let asked = branch.presence.asked.get();
         let wanted = std::mem::take(&mut *branch.presence.wanted.borrow_mut());
         branch.presence.wanted.borrow_mut().version = wanted.version;
         if !has_seen(&branch, &wanted).await {
@@ -111,8 +122,10 @@ pub(crate) async fn follow(branch: Rc<Branch>) {
         pause = SHORTEST_PAUSE;
         if wanted.all {
             tell_depth(&branch).await;
-            branch.tell_watching();
-            branch.presence.looked.send_replace(true);
+            if asked >= branch.presence.awaited.get() {
+                branch.tell_watching();
+            }
+            branch.presence.seen.send_replace(asked);
         }
     }
 }
