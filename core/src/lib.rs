@@ -23,6 +23,7 @@
 
 pub mod blocking;
 pub mod config;
+pub mod ledger;
 pub mod params;
 pub mod reply;
 pub mod schema;
