@@ -11,22 +11,30 @@
 //! Programs name a store in their configuration (`[ledger] store`), and nothing in here. A store of
 //! another kind, such as one in a broker, is a [`LedgerKind`] of its own.
 
+mod actor;
 mod arguments;
 mod book;
 mod command;
+mod info;
 mod memory;
 mod policy;
+mod running;
 mod store;
 mod task;
 mod token;
 
+pub(crate) use actor::{Ask, Asks, FromLedger, LedgerActor};
 pub use arguments::ArgumentsHash;
 pub use book::{Book, Change, Moment};
 pub use command::{
     AcceptRefusal, Accepted, Attempt, Command, Ending, NewTask, Reply, Swept, Verdict, View,
 };
+pub(crate) use info::Answer;
+pub use info::TaskInfo;
 pub use memory::MemoryLedger;
 pub use policy::Policy;
+pub use running::RunningTask;
+pub(crate) use running::TaskScope;
 pub use store::{LedgerKind, LedgerStore, Opening, StoreError};
-pub use task::{DeadBy, Holder, Key, Outcome, State, Task, TaskId, Timestamp, Why};
+pub use task::{Caller, DeadBy, Holder, Key, Outcome, State, Task, TaskId, Timestamp, Why};
 pub use token::{InvalidToken, TaskToken};

@@ -31,7 +31,7 @@ pub struct Book {
     running: BTreeSet<u64>,
     expiring: BTreeSet<(Timestamp, u64)>,
     /// Those that have ended, by when; the dead apart.
-    ended: BTreeSet<(Timestamp, u64)>,
+    over: BTreeSet<(Timestamp, u64)>,
     dead: BTreeSet<(Timestamp, u64)>,
     bytes: usize,
     next: u64,
@@ -81,7 +81,7 @@ impl Book {
             suspects: BTreeSet::new(),
             running: BTreeSet::new(),
             expiring: BTreeSet::new(),
-            ended: BTreeSet::new(),
+            over: BTreeSet::new(),
             dead: BTreeSet::new(),
             bytes: 0,
             next: 1,
@@ -143,7 +143,7 @@ impl Book {
                 Err(reply) => (reply, Vec::new()),
             },
             Command::Cancel(id) => match self.find(id) {
-                Ok(task) if task.is_ended() => (ended(task), Vec::new()),
+                Ok(task) if task.is_ended() => (self.ended(task), Vec::new()),
                 Ok(task) => self.end(task.clone(), Outcome::Cancelled, moment.now),
                 Err(reply) => (reply, Vec::new()),
             },
@@ -188,6 +188,10 @@ impl Book {
         TaskId { ledger: self.ledger, number }
     }
 
+    fn ended(&self, task: &Task) -> Reply {
+        Reply::Ended(Verdict::Ended(Box::new(self.view(task))))
+    }
+
     fn view(&self, task: &Task) -> View {
         View { id: self.id(task.number), task: task.clone() }
     }
@@ -215,7 +219,7 @@ impl Book {
         let mut task = Task {
             number: self.next,
             method: new.method.into(),
-            caller: new.caller.into(),
+            caller: new.caller,
             headers: headers.map(|(name, value)| (name.into(), value.into())).collect(),
             key: new.key,
             accepted: now,
@@ -256,7 +260,7 @@ impl Book {
             token: task.token,
             method: task.method.as_str().into(),
             params,
-            caller: task.caller.as_str().into(),
+            caller: task.caller.clone(),
             headers: headers.map(|(name, it)| (name.as_str().into(), it.as_str().into())).collect(),
             time_left: task.expires.map(|expires| expires.since(now)),
         }
@@ -335,7 +339,7 @@ impl Book {
             task.params_size = 0;
         }
         task.state = State::Ended { at, outcome };
-        let reply = ended(&task);
+        let reply = self.ended(&task);
         let mut changes = vec![Change::Task(Box::new(task))];
         if !is_dead {
             changes.push(Change::DropParams(number));
@@ -351,7 +355,7 @@ impl Book {
         let new = NewTask {
             method: dead.method.as_str().into(),
             params: self.params.get(&dead.number).cloned().unwrap_or_default(),
-            caller: dead.caller.as_str().into(),
+            caller: dead.caller.clone(),
             headers: headers.map(|(name, it)| (name.as_str().into(), it.as_str().into())).collect(),
             // The key stays with the outcome that it has.
             key: None,
@@ -363,13 +367,13 @@ impl Book {
 
     fn sweep(&self, now: Timestamp) -> (Reply, Vec<Change>) {
         let mut changes = Vec::new();
-        let over = self.expiring.iter().take_while(|(expires, _)| *expires <= now);
-        let expired: Vec<u64> = over.take(SWEEP).map(|(_, number)| *number).collect();
+        let late = self.expiring.iter().take_while(|(expires, _)| *expires <= now);
+        let expired: Vec<u64> = late.take(SWEEP).map(|(_, number)| *number).collect();
         for number in &expired {
             changes.extend(self.end(self.tasks[number].clone(), Outcome::Expired, now).1);
         }
         let old = |at: &Timestamp, kept: Duration| at.after(kept) <= now;
-        let ended = self.ended.iter().take_while(|(at, _)| old(at, self.policy.retention));
+        let ended = self.over.iter().take_while(|(at, _)| old(at, self.policy.retention));
         changes.extend(ended.take(SWEEP).map(|(_, number)| Change::Forget(*number)));
         let too_many = self.dead.len().saturating_sub(self.policy.max_dead);
         let dead = self.dead.iter().enumerate().take_while(|(place, (at, _))| {
@@ -421,7 +425,7 @@ impl Book {
             State::Waiting { due, .. } => drop(self.ready.insert((*due, number))),
             State::Running { .. } => drop(self.running.insert(number)),
             State::Ended { at, outcome: Outcome::Dead(_) } => drop(self.dead.insert((*at, number))),
-            State::Ended { at, .. } => drop(self.ended.insert((*at, number))),
+            State::Ended { at, .. } => drop(self.over.insert((*at, number))),
         }
         if let Some(expires) = task.expires.filter(|_| !task.is_ended()) {
             self.expiring.insert((expires, number));
@@ -441,7 +445,7 @@ impl Book {
             State::Running { .. } => drop(self.running.remove(&number)),
             State::Ended { at, .. } => {
                 self.dead.remove(&(*at, number));
-                self.ended.remove(&(*at, number));
+                self.over.remove(&(*at, number));
             }
         }
         if let Some(expires) = task.expires {
@@ -451,10 +455,6 @@ impl Book {
             self.keys.remove(&(task.method, key.key));
         }
     }
-}
-
-fn ended(task: &Task) -> Reply {
-    Reply::Ended(Verdict::Ended(Box::new(task.clone())))
 }
 
 fn waits(mut task: Task, wait: Duration, why: Why, now: Timestamp) -> (Reply, Vec<Change>) {

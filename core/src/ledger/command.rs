@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use compact_str::CompactString;
 
-use super::{Key, Outcome, Task, TaskId};
+use super::{Caller, Key, Outcome, Task, TaskId};
 use crate::byte_string::Bytes;
 
 /// One thing to be done to a ledger, in the name of the holder that says so.
@@ -64,8 +64,8 @@ pub struct NewTask {
     pub method: CompactString,
     /// Its parameters: a CBOR array or map.
     pub params: bytes::Bytes,
-    /// What its caller calls itself.
-    pub caller: CompactString,
+    /// Who makes the call.
+    pub caller: Caller,
     /// The headers that came with it.
     pub headers: Vec<(CompactString, CompactString)>,
     /// Its idempotency key.
@@ -98,8 +98,8 @@ pub struct Attempt {
     pub method: CompactString,
     /// Its parameters.
     pub params: bytes::Bytes,
-    /// What its caller called itself.
-    pub caller: CompactString,
+    /// Who made the call.
+    pub caller: Caller,
     /// The headers that came with it.
     pub headers: Vec<(CompactString, CompactString)>,
     /// What is left of its time, if that is limited.
@@ -141,7 +141,7 @@ pub enum Reply {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// It has ended; here is its record.
-    Ended(Box<Task>),
+    Ended(Box<View>),
     /// It waits for another attempt, at the earliest after this long.
     Again(Duration),
 }

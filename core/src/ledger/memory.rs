@@ -1,6 +1,7 @@
 //! A ledger in this process, for whoever shares the value.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use compact_str::CompactString;
@@ -30,7 +31,7 @@ type Ledgers = HashMap<(CompactString, CompactString), Shared>;
 struct Shared {
     book: Arc<Mutex<Book>>,
     /// Counts what may concern others.
-    changed: watch::Sender<u64>,
+    changed: Arc<watch::Sender<u64>>,
 }
 
 impl MemoryLedger {
@@ -50,7 +51,7 @@ impl LedgerKind for MemoryLedger {
         let mut ledgers = lock(&self.0);
         let shared = ledgers.entry((at.namespace, at.service)).or_insert_with(|| Shared {
             book: Arc::new(Mutex::new(Book::new(Uuid::new_v4(), at.policy))),
-            changed: watch::Sender::new(0),
+            changed: Arc::new(watch::Sender::new(0)),
         });
         let shared = shared.clone();
         let holder = {
@@ -59,8 +60,14 @@ impl LedgerKind for MemoryLedger {
             changes.iter().for_each(|change| book.apply(change));
             holder
         };
-        let seen = tokio::sync::Mutex::new(shared.changed.subscribe());
-        let store: Box<dyn LedgerStore> = Box::new(Held { shared, holder, seen });
+        let news = Arc::new(News {
+            changes: tokio::sync::Mutex::new((
+                shared.changed.subscribe(),
+                *shared.changed.borrow(),
+            )),
+            own: AtomicU64::new(0),
+        });
+        let store: Box<dyn LedgerStore> = Box::new(Held { shared, holder, news });
         ready(Ok(store)).boxed()
     }
 }
@@ -70,7 +77,16 @@ impl LedgerKind for MemoryLedger {
 struct Held {
     shared: Shared,
     holder: Holder,
-    seen: tokio::sync::Mutex<watch::Receiver<u64>>,
+    news: Arc<News>,
+}
+
+/// What others have changed.
+#[derive(Debug)]
+struct News {
+    /// How many changes there are, and how many of others were seen.
+    changes: tokio::sync::Mutex<(watch::Receiver<u64>, u64)>,
+    /// How many changes were this holder's.
+    own: AtomicU64,
 }
 
 impl LedgerStore for Held {
@@ -91,17 +107,27 @@ impl LedgerStore for Held {
             batch.into_iter().map(decide).collect()
         };
         if concerns_others {
-            self.shared.changed.send_modify(|changes| *changes += 1);
+            self.shared.changed.send_modify(|changes| {
+                self.news.own.fetch_add(1, Ordering::AcqRel);
+                *changes += 1;
+            });
         }
         ready(Ok(replies)).boxed()
     }
 
-    fn changed(&self) -> BoxFuture<'_, ()> {
-        async {
-            let mut seen = self.seen.lock().await;
-            if seen.changed().await.is_err() {
-                // The sender lives in `shared`.
-                unreachable!("it is here");
+    fn changed(&self) -> BoxFuture<'static, ()> {
+        let news = Arc::clone(&self.news);
+        async move {
+            let (all, seen) = &mut *news.changes.lock().await;
+            loop {
+                let others = *all.borrow_and_update() - news.own.load(Ordering::Acquire);
+                if std::mem::replace(seen, others) != others {
+                    return;
+                }
+                if all.changed().await.is_err() {
+                    // The ledger is gone, and its holders with it.
+                    return std::future::pending().await;
+                }
             }
         }
         .boxed()
@@ -164,7 +190,7 @@ mod tests {
         Command::Accept(Box::new(NewTask {
             method: "m".into(),
             params: bytes::Bytes::from_static(&[0x80]),
-            caller: "c".into(),
+            caller: crate::ledger::Caller::of_tests(),
             headers: Vec::new(),
             key: None,
             expires_in: None,

@@ -62,8 +62,8 @@ pub trait LedgerStore: Send + Sync + fmt::Debug {
 
     /// Waits until another holder has changed something that may concern this one: a task is due that
     /// was not, or has ended. A change since the last wait counts. It may be early, and never ends for a
-    /// store that has one holder.
-    fn changed(&self) -> BoxFuture<'_, ()>;
+    /// store that has one holder. It does not keep the store.
+    fn changed(&self) -> BoxFuture<'static, ()>;
 }
 
 /// A store that cannot be used.

@@ -211,6 +211,27 @@ impl Outcome {
     }
 }
 
+/// Who made a call, as far as it is known and survives the caller's session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caller {
+    /// What it calls itself.
+    pub identity: String,
+    /// The boot of its node.
+    pub node: Uuid,
+    /// The user that runs it, if the transport knows.
+    pub uid: Option<u32>,
+    /// Its process, if the transport knows.
+    pub pid: Option<u32>,
+}
+
+#[cfg(test)]
+impl Caller {
+    /// Somebody.
+    pub(crate) fn of_tests() -> Self {
+        Caller { identity: "c".to_owned(), node: Uuid::from_u128(5), uid: Some(7), pid: None }
+    }
+}
+
 /// An idempotency key, and what it stands for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Key {
@@ -227,8 +248,8 @@ pub struct Task {
     pub number: u64,
     /// The method's name.
     pub method: String,
-    /// What its caller called itself.
-    pub caller: String,
+    /// Who made the call.
+    pub caller: Caller,
     /// The headers that came with it.
     pub headers: Vec<(String, String)>,
     /// Its idempotency key, if it has one.

@@ -104,7 +104,7 @@ fn waiting() -> NewTask {
     NewTask {
         method: "m".into(),
         params: Bytes::from_static(&[0x80]),
-        caller: "c".into(),
+        caller: crate::ledger::Caller::of_tests(),
         headers: vec![("h".into(), "v".into())],
         key: None,
         expires_in: None,
@@ -140,7 +140,7 @@ fn a_task_waits_runs_and_ends() {
     assert_eq!(attempt.headers, [("h".into(), "v".into())]);
     assert_eq!(scene.task(attempt.task).word(), "running");
     let Reply::Ended(Verdict::Ended(task)) = scene.finish(&attempt, done()) else { panic!() };
-    assert_eq!(task.told(), Some(Ok(Bytes::from_static(&[1]))));
+    assert_eq!(task.task.told(), Some(Ok(Bytes::from_static(&[1]))));
     assert_eq!((scene.book.unfinished(), scene.book.params.len()), (0, 0));
 }
 
@@ -244,8 +244,8 @@ fn an_error_that_asks_for_it_is_tried_again_later_and_later_until_it_is_dead() {
         attempt = scene.claim(1).remove(0);
     }
     let Reply::Ended(Verdict::Ended(task)) = scene.finish(&attempt, again()) else { panic!() };
-    assert_eq!(task.outcome(), Some(&Outcome::Dead(DeadBy::Failures)));
-    let told = task.told().unwrap().unwrap_err();
+    assert_eq!(task.task.outcome(), Some(&Outcome::Dead(DeadBy::Failures)));
+    let told = task.task.told().unwrap().unwrap_err();
     assert_eq!(told.reason, crate::wire::Reason::TaskDead);
     assert_eq!(told.message, "the task is dead: it failed 5 times while it ran; last: not yet");
 }
@@ -300,7 +300,7 @@ fn attempt_of(scene: &Scene, number: u64) -> Attempt {
         token: task.token,
         method: "m".into(),
         params: Bytes::new(),
-        caller: "c".into(),
+        caller: crate::ledger::Caller::of_tests(),
         headers: Vec::new(),
         time_left: None,
     }
@@ -421,7 +421,7 @@ fn a_cancelled_task_has_ended_and_its_attempt_is_fenced() {
     let attempt = scene.running(1).remove(0);
     let cancel = Command::Cancel(attempt.task);
     assert!(
-        matches!(scene.tell(cancel.clone()), Reply::Ended(Verdict::Ended(it)) if it.word() == "cancelled")
+        matches!(scene.tell(cancel.clone()), Reply::Ended(Verdict::Ended(it)) if it.task.word() == "cancelled")
     );
     assert_eq!(scene.finish(&attempt, done()), Reply::Fenced);
     // Again, and of one that was done before.
@@ -429,7 +429,7 @@ fn a_cancelled_task_has_ended_and_its_attempt_is_fenced() {
     let attempt = scene.running(1).remove(0);
     scene.finish(&attempt, done());
     assert!(
-        matches!(scene.tell(Command::Cancel(attempt.task)), Reply::Ended(Verdict::Ended(it)) if it.word() == "done")
+        matches!(scene.tell(Command::Cancel(attempt.task)), Reply::Ended(Verdict::Ended(it)) if it.task.word() == "done")
     );
 }
 
@@ -561,5 +561,5 @@ fn what_was_written_down_makes_the_same_book() {
     );
     assert_eq!((&read.keys, &read.params), (&scene.book.keys, &scene.book.params));
     assert_eq!((&read.ready, &read.suspects), (&scene.book.ready, &scene.book.suspects));
-    assert_eq!((&read.ended, &read.running), (&scene.book.ended, &scene.book.running));
+    assert_eq!((&read.over, &read.running), (&scene.book.over, &scene.book.running));
 }
