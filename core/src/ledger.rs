@@ -7,6 +7,7 @@
 //! | store | decides | survives |
 //! |---|---|---|
 //! | [`MemoryLedger`] | the book, in this process | the server, not the process |
+//! | [`FileLedger`] | the same, and all of it is in files | processes and power failures |
 //!
 //! Programs name a store in their configuration (`[ledger] store`), and nothing in here. A store of
 //! another kind, such as one in a broker, is a [`LedgerKind`] of its own.
@@ -15,6 +16,7 @@ mod actor;
 mod arguments;
 mod book;
 mod command;
+mod file;
 mod info;
 mod memory;
 mod policy;
@@ -29,6 +31,7 @@ pub use book::{Book, Change, Moment};
 pub use command::{
     AcceptRefusal, Accepted, Attempt, Command, Ending, NewTask, Reply, Swept, Verdict, View,
 };
+pub use file::FileLedger;
 pub(crate) use info::Answer;
 pub use info::TaskInfo;
 pub use memory::MemoryLedger;

@@ -1,5 +1,6 @@
 //! The table `[ledger]`: where recoverable calls are recorded.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{MIB, Section};
@@ -10,6 +11,9 @@ use crate::ledger::Policy;
 pub struct LedgerConfig {
     /// Where: `store = "auto"`.
     pub store: StoreChoice,
+    /// The folder of the files: `farcall` in `$XDG_STATE_HOME`, or in `~/.local/state`. Servers that are to
+    /// take over from each other share it; it must be of a file system of this machine.
+    pub path: Option<PathBuf>,
     /// A task is dead after so many deaths of servers that ran it: 3, from 1 to 100.
     pub crashes: u32,
     /// A task is dead after so many failures that its handler wants repeated: 5, from 1 to 100.
@@ -29,8 +33,11 @@ pub struct LedgerConfig {
 /// Which store keeps the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreChoice {
-    /// The transport's own, if it has one: with `memory`, one that the whole process shares.
+    /// The transport's own, if it has one: with `memory`, one that the whole process shares. With
+    /// `unix`, files.
     Auto,
+    /// Files of this machine, below `path`.
+    File,
     /// The memory of the node: recoverable calls survive no death but that of their handlers.
     Memory,
     /// None: recoverable methods are refused.
@@ -44,6 +51,7 @@ impl Default for LedgerConfig {
         let policy = Policy::default();
         LedgerConfig {
             store: StoreChoice::Auto,
+            path: None,
             crashes: policy.crashes,
             failures: policy.failures,
             retention: policy.retention,
@@ -63,11 +71,13 @@ impl LedgerConfig {
             u32::try_from(read).unwrap_or(default)
         };
         LedgerConfig {
-            store: match section.choice("store", &["auto", "memory", "off"], "auto") {
+            store: match section.choice("store", &["auto", "file", "memory", "off"], "auto") {
+                "file" => StoreChoice::File,
                 "memory" => StoreChoice::Memory,
                 "off" => StoreChoice::Off,
                 _ => StoreChoice::Auto,
             },
+            path: section.path("path"),
             crashes: few(section, "crashes", default.crashes),
             failures: few(section, "failures", default.failures),
             retention: section.duration("retention", default.retention, second..=LONGEST),

@@ -10,6 +10,7 @@ use super::{
     AcceptRefusal, Accepted, Attempt, Command, DeadBy, Ending, Holder, NewTask, Outcome, Policy,
     Reply, State, Swept, Task, TaskId, Timestamp, Verdict, View, Why,
 };
+use crate::transport::Backoff;
 use crate::wire::NodeId;
 
 /// All tasks of a ledger.
@@ -67,6 +68,14 @@ pub struct Moment {
 /// How much a sweep forgets at most, so that it takes no longer than a batch of calls.
 const SWEEP: usize = 1000;
 
+impl Moment {
+    /// By this machine's clock and chance.
+    #[must_use]
+    pub fn now() -> Self {
+        Moment { now: Timestamp::now(), random: Backoff::random() }
+    }
+}
+
 impl Book {
     /// An empty one.
     #[must_use]
@@ -93,6 +102,18 @@ impl Book {
     #[must_use]
     pub fn ledger(&self) -> Uuid {
         self.ledger
+    }
+
+    /// A task by its number.
+    #[must_use]
+    pub fn task(&self, number: u64) -> Option<&Task> {
+        self.tasks.get(&number)
+    }
+
+    /// Whether a key of a method is known.
+    #[must_use]
+    pub fn has_key(&self, method: &str, key: &str) -> bool {
+        self.keys.contains_key(&(method.to_owned(), key.to_owned()))
     }
 
     /// How many tasks have not ended.
@@ -130,7 +151,11 @@ impl Book {
     ) -> (Reply, Vec<Change>) {
         match command {
             Command::Accept(task) => self.accept(holder, *task, None, moment),
-            Command::Claim { limit } => self.claim(holder, limit, moment),
+            Command::Claim { limit } => {
+                let (attempts, changes) =
+                    self.claim(holder, limit, !self.runs_a_suspect(holder), moment);
+                (Reply::Claimed(attempts), changes)
+            }
             Command::Finish { task, token, ending } => match self.current(holder, task, token) {
                 Ok(task) => self.finish(task.clone(), ending, moment),
                 Err(reply) => (reply, Vec::new()),
@@ -212,7 +237,8 @@ impl Book {
                 return refused(AcceptRefusal::KeyConflict);
             }
             let known = Some(Box::new(known.clone()));
-            let accepted = Accepted { task: self.id(*number), attempt: None, known };
+            let accepted =
+                Accepted { task: self.id(*number), attempt: None, known, elsewhere: false };
             return (Reply::Accepted(Box::new(accepted)), Vec::new());
         }
         let headers = new.headers.into_iter();
@@ -241,7 +267,8 @@ impl Book {
             return refused(AcceptRefusal::Full);
         }
         let attempt = new.begin.then(|| self.begin(holder, &mut task, new.params.clone(), now));
-        let accepted = Accepted { task: self.id(task.number), attempt, known: None };
+        let accepted =
+            Accepted { task: self.id(task.number), attempt, known: None, elsewhere: false };
         let changes = vec![
             Change::Next(self.next + 1),
             Change::Params(task.number, new.params),
@@ -266,14 +293,22 @@ impl Book {
         }
     }
 
-    fn claim(&self, by: &Holder, limit: usize, moment: Moment) -> (Reply, Vec<Change>) {
+    /// Begins up to `limit` tasks that are due; with `lane`, one of them may have a crash on record.
+    #[must_use]
+    pub fn claim(
+        &self,
+        by: &Holder,
+        limit: usize,
+        lane: bool,
+        moment: Moment,
+    ) -> (Vec<Attempt>, Vec<Change>) {
         let now = moment.now;
         let is_due = |(due, number): &&(Timestamp, u64)| {
             *due <= now && self.tasks[number].expires.is_none_or(|expires| expires > now)
         };
         // Of those that may have killed their server one runs at a time, so that no other is there when
         // it does so again.
-        let lane = if self.runs_a_suspect(by) { 0 } else { 1 };
+        let lane = usize::from(lane);
         let suspects = self.suspects.iter().take_while(|(due, _)| *due <= now).filter(is_due);
         let ready = self.ready.iter().take_while(|(due, _)| *due <= now).filter(is_due);
         let mut chosen: Vec<_> = suspects.take(lane).chain(ready.take(limit)).collect();
@@ -286,10 +321,12 @@ impl Book {
             attempts.push(self.begin(by, &mut task, params, now));
             changes.push(Change::Task(Box::new(task)));
         }
-        (Reply::Claimed(attempts), changes)
+        (attempts, changes)
     }
 
-    fn runs_a_suspect(&self, by: &Holder) -> bool {
+    /// Whether a holder runs a task that has a crash on record.
+    #[must_use]
+    pub fn runs_a_suspect(&self, by: &Holder) -> bool {
         let mut running = self.running.iter().map(|number| &self.tasks[number]);
         running.any(|task| {
             task.crashes > 0 && matches!(&task.state, State::Running { holder, .. } if holder == by)

@@ -155,6 +155,8 @@ pub struct Accepted {
     pub attempt: Option<Attempt>,
     /// It was there before, and is as this says.
     pub known: Option<Box<Task>>,
+    /// It is of a ledger that another server has: this one will not hear of its end.
+    pub elsewhere: bool,
 }
 
 /// Why a task is not recorded.
@@ -166,6 +168,8 @@ pub enum AcceptRefusal {
     TooMany,
     /// There is no room for it.
     Full,
+    /// Another server is about to record a task with this key.
+    KeyBusy,
 }
 
 /// A task as lists show it.

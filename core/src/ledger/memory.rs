@@ -13,7 +13,6 @@ use uuid::Uuid;
 use super::{
     Book, Command, Holder, LedgerKind, LedgerStore, Moment, Opening, Reply, StoreError, Timestamp,
 };
-use crate::transport::Backoff;
 use crate::wire::Durability;
 
 /// Ledgers in this process: they survive servers, and end with the last clone of this value.
@@ -99,7 +98,7 @@ impl LedgerStore for Held {
         let replies = {
             let mut book = lock(&self.shared.book);
             let decide = |command| {
-                let (reply, changes) = book.decide(&self.holder, command, moment());
+                let (reply, changes) = book.decide(&self.holder, command, Moment::now());
                 changes.iter().for_each(|change| book.apply(change));
                 concerns_others |= matters(&reply);
                 reply
@@ -137,7 +136,7 @@ impl LedgerStore for Held {
 impl Drop for Held {
     fn drop(&mut self) {
         let mut book = lock(&self.shared.book);
-        let changes = book.lost(|holder| *holder == self.holder, moment());
+        let changes = book.lost(|holder| *holder == self.holder, Moment::now());
         changes.iter().for_each(|change| book.apply(change));
         drop(book);
         self.shared.changed.send_modify(|changes| *changes += 1);
@@ -152,10 +151,6 @@ fn matters(reply: &Reply) -> bool {
         Reply::Swept(swept) => !swept.expired.is_empty(),
         _ => false,
     }
-}
-
-fn moment() -> Moment {
-    Moment { now: Timestamp::now(), random: Backoff::random() }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -56,10 +56,12 @@ pub(super) async fn drive(driver: Driver) {
     });
     let reader = read(&mut stream, &out, &client, &server, &events, spin);
     let is_lost = tokio::select! {
-        () = closing.cancelled() => false,
+        // Who is lost and told to close at once is lost.
+        biased;
         reason = reader => lost(reason, &events),
         // Before it is told to, it ends only by failing.
         _ = &mut writer => lost("the link takes nothing more".to_owned(), &events),
+        () = closing.cancelled() => false,
     };
     submissions.close();
     // An actor whose mailbox is closed has nothing left to end.

@@ -14,7 +14,7 @@ use super::{KeepOpen, Node, Shared};
 use crate::client::{Bounds, Submissions};
 use crate::config::{Config, StoreChoice};
 use crate::error::{Error, Result};
-use crate::ledger::{LedgerKind, MemoryLedger};
+use crate::ledger::{FileLedger, LedgerKind, MemoryLedger};
 use crate::observe::ClientMeters;
 use crate::runtime;
 use crate::server::ServerActor;
@@ -170,16 +170,26 @@ fn ledgers(
     shared_queue: bool,
 ) -> Result<Result<Arc<dyn LedgerKind>, String>> {
     let transport = &config.transport;
-    let store = match (config.ledger.store, own) {
+    let store: Arc<dyn LedgerKind> = match (config.ledger.store, own) {
         (StoreChoice::Off, _) => {
             return Ok(Err("this server records no tasks (ledger.store = \"off\")".to_owned()));
         }
         (StoreChoice::Auto, Some(own)) => return Ok(Ok(own)),
-        (StoreChoice::Auto, None) => {
+        (StoreChoice::Auto, None) if shared_queue => {
             return Ok(Err(format!(
-                "this server records no tasks: transport {transport} has no place for them by itself \
-                 (ledger.store)"
+                "this server records no tasks: they cannot be recorded yet with transport {transport}"
             )));
+        }
+        (StoreChoice::Auto | StoreChoice::File, _) => {
+            let path = config.ledger.path.clone().or_else(FileLedger::default_path);
+            match path {
+                Some(path) => Arc::new(FileLedger::new(path)),
+                None => {
+                    let message = "this server records no tasks: there is no home folder for them, so \
+                                   set ledger.path";
+                    return Ok(Err(message.to_owned()));
+                }
+            }
         }
         (StoreChoice::Memory, _) => Arc::new(MemoryLedger::new()),
     };

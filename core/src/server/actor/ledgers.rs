@@ -160,13 +160,16 @@ impl ServerActor {
                 return self.refuse(key, to, failure);
             }
         };
-        let Accepted { task, attempt, known } = accepted;
+        let Accepted { task, attempt, known, elsewhere } = accepted;
         if waits {
             let (peer, id) = key;
             let token = self.tasks.token(at, task).to_string().into();
             let durability = self.tasks.durability(at);
             self.send(peer, Frame::Accepted { id, token, durability });
-            if !detached {
+            if elsewhere && !detached {
+                let message = "another server has the task of this key, and tells its outcome";
+                self.refuse(key, ReplyTo::default(), Failure::new(Reason::Pending, message));
+            } else if !detached {
                 match known.as_ref().and_then(|known| known.told()) {
                     Some(told) => self.reply(key, ReplyTo::default(), told),
                     None => self.tasks.wait(at, task, Waiter { key, asked: false }),
@@ -177,7 +180,7 @@ impl ServerActor {
             (Some(attempt), Some(lane)) => self.attempt(at, lane, attempt),
             (_, Some(lane)) => self.free(at, lane),
             (_, None) => {
-                if known.is_none() {
+                if known.is_none() && !elsewhere {
                     self.tasks.due(at);
                 }
                 self.claim(at);
@@ -193,6 +196,12 @@ impl ServerActor {
                     "the key was used with other arguments; it stands for the outcome of those";
                 return Failure::new(Reason::KeyConflict, message);
             }
+            Reply::NotAccepted(AcceptRefusal::KeyBusy) => {
+                let message = "another server is about to record a task with this key";
+                let mut failure = Failure::new(Reason::Busy, message);
+                failure.retry_after = Some(Duration::from_millis(20));
+                return failure;
+            }
             Reply::NotAccepted(AcceptRefusal::TooMany) => (
                 Reason::Busy,
                 format!(
@@ -201,7 +210,9 @@ impl ServerActor {
             ),
             _ => (
                 Reason::Busy,
-                format!("the tasks of server `{server}` have no room for it (ledger.max_bytes)"),
+                format!(
+                    "the tasks of server `{server}` have no room for it (ledger.max_bytes, or the disk)"
+                ),
             ),
         };
         let mut failure = Failure::new(reason, message);
