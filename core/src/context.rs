@@ -193,7 +193,7 @@ impl Context {
     /// recoverable has nobody to tell it to: then this does nothing.
     ///
     /// # Errors
-    /// The value cannot be encoded.
+    /// The value cannot be encoded, or takes more than 64 KiB.
     pub fn progress<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), ValueError> {
         self.task().map_or(Ok(()), |task| task.progress(value))
     }

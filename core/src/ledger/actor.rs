@@ -1,5 +1,6 @@
 //! The ledger actor: gives its store one batch after the other, and sees to what is due.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -13,7 +14,8 @@ use crate::queue::{Batches, Sender, queue};
 /// While the store is busy with a batch, the next one gathers: so what waits shares what it costs to make it
 /// durable.
 pub(crate) struct LedgerActor<T: Unpin + 'static> {
-    store: Box<dyn LedgerStore>,
+    /// Until it fails: then its locks are free, for whoever reads what was written.
+    store: Result<Box<dyn LedgerStore>, StoreError>,
     service: usize,
     asks: Option<Batches<Ask<T>>>,
     waiting: Vec<Ask<T>>,
@@ -30,6 +32,25 @@ pub(crate) struct LedgerActor<T: Unpin + 'static> {
 pub(crate) struct Ask<T> {
     pub(crate) command: Command,
     pub(crate) back: Option<T>,
+}
+
+impl<T> Ask<T> {
+    /// What a handler says of its progress takes the place of what it said before and nobody has read: only the
+    /// last word counts.
+    pub(crate) fn join(&mut self, next: &Self) -> ControlFlow<bool> {
+        let Command::Progress { task, token, value } = &mut self.command else {
+            return ControlFlow::Break(false);
+        };
+        match &next.command {
+            Command::Progress { task: of, token: by, value: last }
+                if (of, by) == (&*task, &*token) =>
+            {
+                value.clone_from(last);
+                ControlFlow::Break(true)
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
 }
 
 /// The way to a ledger actor.
@@ -61,7 +82,7 @@ impl<T: Unpin + 'static> LedgerActor<T> {
         let (sender, asks) = queue();
         let (closed, has_closed) = oneshot::channel();
         let actor = LedgerActor {
-            store,
+            store: Ok(store),
             service,
             asks: Some(asks),
             waiting: Vec::new(),
@@ -85,38 +106,35 @@ impl<T: Unpin + 'static> LedgerActor<T> {
             }
             return;
         }
-        self.busy = true;
         let asks = std::mem::take(&mut self.waiting);
         let (commands, backs): (Vec<_>, Vec<_>) =
             asks.into_iter().map(|ask| (ask.command, ask.back)).unzip();
-        let applied = self.store.apply(commands).into_actor(self);
+        let applied = match &self.store {
+            Ok(store) => store.apply(commands).into_actor(self),
+            Err(error) => return self.failed(backs, &error.clone()),
+        };
+        self.busy = true;
         ctx.spawn(applied.map(|result, this, ctx| {
             this.busy = false;
-            this.applied(backs, result, ctx);
+            match result {
+                Ok(replies) => this.applied(backs, replies, ctx),
+                Err(error) => {
+                    this.store = Err(error.clone());
+                    this.failed(backs, &error);
+                }
+            }
             this.next(ctx);
         }));
     }
 
-    fn applied(
-        &mut self,
-        backs: Vec<Option<T>>,
-        result: Result<Vec<Reply>, StoreError>,
-        ctx: &mut Context<Self>,
-    ) {
-        let replies = match result {
-            Ok(replies) => replies,
-            Err(error) => {
-                // What it holds is not known any more. Whoever takes it over reads what was written.
-                ctx.stop();
-                let more = std::mem::take(&mut self.waiting);
-                let backs = backs.into_iter().chain(more.into_iter().map(|ask| ask.back));
-                for back in backs {
-                    let _ =
-                        self.replies.push(FromLedger::Said(self.service, back, Err(error.clone())));
-                }
-                return;
-            }
-        };
+    /// Nothing of this is certain to be done.
+    fn failed(&self, backs: Vec<Option<T>>, error: &StoreError) {
+        for back in backs {
+            let _ = self.replies.push(FromLedger::Said(self.service, back, Err(error.clone())));
+        }
+    }
+
+    fn applied(&mut self, backs: Vec<Option<T>>, replies: Vec<Reply>, ctx: &mut Context<Self>) {
         for (back, reply) in backs.into_iter().zip(replies) {
             match &reply {
                 Reply::Swept(swept) => {
@@ -149,7 +167,8 @@ impl<T: Unpin + 'static> LedgerActor<T> {
 
     /// Looks again when others have changed something.
     fn listen(&mut self, ctx: &mut Context<Self>) {
-        let changed = self.store.changed().into_actor(self);
+        let Ok(store) = &self.store else { return };
+        let changed = store.changed().into_actor(self);
         ctx.spawn(changed.map(|(), this, ctx| {
             this.sweep_in(Duration::ZERO, ctx);
             ctx.run_later(LOOK, |this, ctx| this.listen(ctx));

@@ -19,6 +19,9 @@ use crate::value::{self, ValueError};
 #[derive(Clone)]
 pub struct RunningTask(Rc<TaskScope>);
 
+/// Progress is told often, and written each time.
+const MAX_PROGRESS: usize = 64 << 10;
+
 /// What the server keeps of an attempt for its handler.
 pub(crate) struct TaskScope {
     pub(crate) token: TaskToken,
@@ -56,6 +59,11 @@ impl RunningTask {
     pub(crate) fn progress<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), ValueError> {
         let (task, token) = (self.0.id, self.0.attempt);
         let value = Bytes::from(value::encode(value)?);
+        if value.len() > MAX_PROGRESS {
+            let size = value.len();
+            let message = format!("progress takes {size} bytes, the limit is {MAX_PROGRESS}");
+            return Err(ValueError::Encode(message));
+        }
         (self.0.tell)(Command::Progress { task, token, value });
         Ok(())
     }

@@ -54,8 +54,7 @@ impl ServerActor {
         if let Some(why) = self.tasks.unusable(at) {
             let failure = match self.tasks.has(at) {
                 false => Failure::new(Reason::Unsupported, self.no_ledger.clone()),
-                // Another server may have one that works.
-                true => Failure::new(Reason::Draining, format!("the ledger has failed: {why}")),
+                true => broken(why),
             };
             return self.turn_away(peer, &call, receipt, failure);
         }
@@ -110,7 +109,7 @@ impl ServerActor {
             if let Some(lane) = place {
                 self.free(at, lane);
             }
-            let failure = Failure::new(Reason::Draining, "the ledger of this server has failed");
+            let failure = broken("it takes no more");
             self.refuse(key, ReplyTo { one_way, ..ReplyTo::default() }, failure);
         }
     }
@@ -256,7 +255,7 @@ impl ServerActor {
         let asks = self.tasks.asks(at);
         let tell = Box::new(move |command| {
             // Without an answer, since nothing follows from it.
-            let _ = asks.push(Ask { command, back: None });
+            let _ = asks.push_joining(Ask { command, back: None }, Ask::join);
         });
         let id = self.tasks.begin(at, &attempt, tell);
         let Attempt { method, params, caller, headers, time_left, .. } = attempt;
@@ -521,6 +520,14 @@ impl ServerActor {
             }
         })
     }
+}
+
+/// Why nothing is recorded any more. Another server may have a ledger that works, and this one still has methods that need
+/// none: so it is not said to be leaving.
+fn broken(why: &str) -> Failure {
+    let mut failure = Failure::new(Reason::Busy, format!("the server's ledger has failed: {why}"));
+    failure.retry_after = Some(Duration::from_secs(1));
+    failure
 }
 
 /// A task's value as the answer to a question, without reading it: a map from `here`.
