@@ -5,6 +5,7 @@
 //!
 //! Then call it with `cargo run --example calc_client`, or with `farcall call calc add 1 2`.
 
+use std::io::Write;
 use std::time::Duration;
 
 use farcall::prelude::*;
@@ -24,6 +25,11 @@ trait Calc {
     /// The id of the server that answers.
     #[farcall(idempotent)]
     async fn whoami(&self, ctx: &Context) -> String;
+    /// Works for `ms` milliseconds, and survives the death of its server meanwhile. Returns who did it, in
+    /// which attempt. With `CALC_EFFECTS` set to a file, each attempt that gets to its end adds a line
+    /// there: token, attempt and name, by which the file's reader can tell attempts of one task apart.
+    #[farcall(recoverable)]
+    async fn report(&self, ctx: &Context, name: &str, ms: u64) -> Result<String, String>;
     /// Panics, to show that only its caller notices.
     async fn boom(&self);
 }
@@ -62,6 +68,25 @@ impl Calc for Calculator {
 
     async fn whoami(&self, ctx: &Context) -> String {
         ctx.server_id().to_owned()
+    }
+
+    async fn report(&self, ctx: &Context, name: &str, ms: u64) -> Result<String, String> {
+        const STEPS: u32 = 10;
+        for step in 0..STEPS {
+            let percent = step * 100 / STEPS;
+            ctx.progress(&percent).map_err(|error| error.to_string())?;
+            tokio::time::sleep(Duration::from_millis(ms) / STEPS).await;
+        }
+        let task = ctx.task().ok_or("it is recoverable, so this is a task")?;
+        let (token, attempt) = (task.token(), task.attempt());
+        if let Some(path) = std::env::var_os("CALC_EFFECTS") {
+            let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
+            // One write, so that lines of several servers do not mix.
+            let line = format!("{token} {attempt} {name}\n");
+            let written = file.and_then(|mut file| file.write_all(line.as_bytes()));
+            written.map_err(|error| error.to_string())?;
+        }
+        Ok(format!("{name}, by {} in attempt {attempt}", ctx.server_id()))
     }
 
     async fn boom(&self) {

@@ -43,6 +43,7 @@
 //! | attach a program | [`Open`], [`Node`], [`macro@main`], [`blocking::Node`] |
 //! | call | [`Call`] and its options, [`Client`] for calls by name |
 //! | know what a failed call means | [`CallError`], [`MethodError`], [`Retry`] |
+//! | make calls that survive the death of their server | [`TaskCall`], [`Task`], [`RunningTask`] |
 //! | stream results or arguments | [`StreamCall`], [`ArgumentStream`] |
 //! | call a client back, or every server | [`Node::peer`], [`Node::offer`], [`Client::every`] |
 //! | know who calls, and how long there is | [`Context`] |
@@ -59,9 +60,10 @@ pub use farcall_core::{
     Argument, ArgumentStream, Bytes, Call, CallError, CallInfo, CallLog, Client, ClientStatus,
     Config, Context, Counters, Data, Details, DrainReport, End, Ended, Ending, Error, Event,
     Events, Function, Functions, Incoming, Interceptor, Memory, Method, MethodError, Node,
-    NodeStatus, Notify, Opaque, Outgoing, Peer, PeerAddress, PeerInfo, Reason, Refusal, Result,
-    Retry, Scope, Server, ServerInfo, ServiceStatus, Side, StreamCall, TraceContext, block_on,
-    blocking, config, params, reply, schema, service, transport, value, wire,
+    NodeStatus, Notify, Opaque, Outcome, Outgoing, Peer, PeerAddress, PeerInfo, Reason, Refusal,
+    Result, Retry, RunningTask, Scope, Server, ServerInfo, ServiceStatus, Side, Start, StreamCall,
+    Task, TaskCall, TaskInfo, TaskToken, TraceContext, block_on, blocking, config, ledger, params,
+    reply, schema, service, transport, value, wire,
 };
 pub use farcall_macros::{data, main, service, test};
 pub use open::{Open, resolve, transports};
@@ -80,7 +82,7 @@ pub use farcall_transport_unix as unix;
 pub mod prelude {
     pub use crate::{
         Bytes, Call, CallError, Client, Context, Functions, MethodError, Node, Open, Retry,
-        StreamCall, blocking,
+        StreamCall, Task, TaskCall, blocking,
     };
     #[doc(no_inline)]
     pub use futures::{Stream, StreamExt};

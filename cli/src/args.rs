@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use farcall::TaskToken;
 use farcall::config::Layers;
 
 /// Below the help of every command.
@@ -57,6 +58,88 @@ pub(crate) enum Command {
     Describe(DescribeArgs),
     Call(CallArgs),
     Ping(PingArgs),
+    Tasks(TasksArgs),
+}
+
+/// Recorded calls: list them, wait for one, cancel it, try a dead one again.
+///
+/// A task has a token, which `farcall call --start` prints. It is asked for at the servers of its service,
+/// whichever has it now.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = format!("\
+Examples:
+  farcall call --start calc report may 5000
+  farcall tasks result TOKEN
+  farcall tasks list calc
+  farcall tasks list calc --json | jq '.[] | select(.state == \"dead\") | .token'
+
+{CONFIGURATION}
+
+{EXIT}"))]
+pub(crate) struct TasksArgs {
+    #[command(subcommand)]
+    pub(crate) command: TasksCommand,
+}
+
+/// What to do about tasks.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TasksCommand {
+    /// The tasks of a service, the newest first
+    List(TasksListArgs),
+    /// How a task stands
+    Show(TaskArgs),
+    /// Waits for a task's outcome, and prints it as `farcall call` does
+    Result(TaskResultArgs),
+    /// Tries a dead task again, as a new one, and prints its token
+    Retry(TaskArgs),
+    /// Cancels a task, and prints how it has ended
+    Cancel(TaskArgs),
+    /// Forgets a task that has ended, with its outcome and its key
+    Purge(TaskArgs),
+}
+
+/// Which tasks.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TasksListArgs {
+    /// The service
+    #[arg(value_name = "SERVICE")]
+    pub(crate) service: String,
+
+    /// No more than so many
+    #[arg(long, value_name = "N", default_value = "100",
+          value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub(crate) limit: u64,
+
+    /// Print JSON, a failure too
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Which task.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TaskArgs {
+    /// Its token
+    #[arg(value_name = "TOKEN")]
+    pub(crate) token: TaskToken,
+
+    /// Print JSON, a failure too
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Whose outcome, and for how long to wait.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TaskResultArgs {
+    #[command(flatten)]
+    pub(crate) task: TaskArgs,
+
+    /// Wait no longer than this
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// Print a result that is text or bytes as it is: text as a line, bytes without one
+    #[arg(long)]
+    pub(crate) raw: bool,
 }
 
 /// Is this configuration good, and what would be used.
@@ -177,7 +260,8 @@ pub(crate) struct PingArgs {
 ///
 /// The method's server is asked for its parameters first (see `farcall describe`), and arguments are
 /// fitted to their schemas. The method's own timeout holds, and an idempotent one may run again if its
-/// server dies. Ctrl-C cancels the call at its server.
+/// server dies. Ctrl-C cancels the call at its server. A call of a recoverable method is a task, which goes on: a
+/// wait that ends first says its token.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = format!("\
 Arguments are JSON. Where the parameter is
@@ -236,6 +320,11 @@ pub(crate) struct CallArgs {
     #[arg(long, value_name = "N", default_value = "1",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: u64,
+
+    /// Print the token of the task as soon as it is recorded, and do not wait for its outcome (see `farcall
+    /// tasks`). For recoverable methods
+    #[arg(long)]
+    pub(crate) start: bool,
 
     /// Print a result or item that is text or bytes as it is: text as a line, bytes without one
     #[arg(long)]

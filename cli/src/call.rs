@@ -91,8 +91,25 @@ pub(crate) async fn run(
     let default = (items.is_none() && printer.is_none()).then_some(patience);
     let timeout = args.timeout.or(method.and_then(|method| method.timeout)).or(default);
     let idempotent = method.is_some_and(|method| method.idempotent);
+    let recoverable = method.is_some_and(|method| method.recoverable);
+    if args.start && method.is_some() && !recoverable {
+        return refuse(
+            "it is not recoverable, so its calls are no tasks: leave out --start".to_owned(),
+            terminal,
+        );
+    }
     let client = node.client(args.service.as_str());
-    let mut calls = Calls { client, args, arguments, timeout, idempotent, items, mistake, printer };
+    let mut calls = Calls {
+        client,
+        args,
+        arguments,
+        timeout,
+        idempotent,
+        recoverable,
+        items,
+        mistake,
+        printer,
+    };
     let mut first_failure = None;
     for turn in 0..args.count {
         let spent = if turn == 0 { begun.elapsed() } else { Duration::ZERO };
@@ -115,6 +132,7 @@ struct Calls<'a> {
     arguments: Value,
     timeout: Option<Duration>,
     idempotent: bool,
+    recoverable: bool,
     /// The argument stream; the first call takes it.
     items: Option<BoxStream<'static, Value>>,
     /// Who says what is wrong with that.
@@ -133,7 +151,17 @@ impl Calls<'_> {
         spent: Duration,
         terminal: &mut Terminal<'_>,
     ) -> Result<Result<(), Failure>, Exit> {
-        let Calls { client, args, arguments, timeout, idempotent, items, mistake, printer } = self;
+        let Calls {
+            client,
+            args,
+            arguments,
+            timeout,
+            idempotent,
+            recoverable,
+            items,
+            mistake,
+            printer,
+        } = self;
         let method = args.method.as_str();
         // The two kinds of calls have the same options, and no trait for them.
         macro_rules! with_options {
@@ -150,6 +178,22 @@ impl Calls<'_> {
                 }
                 call
             }};
+        }
+        if *recoverable || args.start {
+            let mut task = client.task::<Value>(method, arguments);
+            if let Some(timeout) = timeout {
+                task = task.timeout(timeout.saturating_sub(spent));
+            }
+            if args.start {
+                return Ok(match task.start().await {
+                    Ok(task) => Ok(terminal.answer(task.token())?),
+                    Err(error) => Err(failure(&error)),
+                });
+            }
+            return Ok(match task.await {
+                Ok(value) => Ok(terminal.answer_bytes(&printed(&value, args.raw))?),
+                Err(error) => Err(failure(&error)),
+            });
         }
         if let Some(printer) = printer {
             let call = with_options!(client.stream::<Value>(method, arguments));
@@ -267,7 +311,7 @@ fn find<'a>(descriptor: &'a Descriptor, method: &str) -> Option<&'a MethodDescri
 }
 
 /// One shape for all that may happen to a call.
-fn failure(error: &CallError) -> Failure {
+pub(crate) fn failure(error: &CallError) -> Failure {
     let details = error.details();
     let mut failure = Failure::new(details.reason, details.message.clone());
     failure.retry_after = details.retry_after;
@@ -314,7 +358,7 @@ fn tell(
 }
 
 /// What is printed for a value.
-fn printed(value: &Value, raw: bool) -> Vec<u8> {
+pub(crate) fn printed(value: &Value, raw: bool) -> Vec<u8> {
     let mut line = match value {
         Value::Bytes(bytes) if raw => return bytes.clone(),
         Value::Text(text) if raw => text.clone(),

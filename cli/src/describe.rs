@@ -90,6 +90,9 @@ fn options(method: &MethodDescriptor) -> String {
     if method.idempotent {
         options.push("idempotent".to_owned());
     }
+    if method.recoverable {
+        options.push("recoverable".to_owned());
+    }
     if let Some(timeout) = method.timeout {
         options.push(format!("timeout {timeout:?}"));
     }

@@ -67,7 +67,8 @@ impl Status {
             | Reason::RequestTooLarge
             | Reason::Unauthorized
             | Reason::Unsupported
-            | Reason::KeyConflict => Status::Usage,
+            | Reason::KeyConflict
+            | Reason::Forgotten => Status::Usage,
             Reason::NoServer
             | Reason::Overloaded
             | Reason::Closed
@@ -177,6 +178,7 @@ mod tests {
             ("server_lost", 5),
             ("deadline_exceeded", 4),
             ("pending", 4),
+            ("forgotten", 2),
         ];
         let given: Vec<(&str, u8)> = Reason::ALL
             .iter()

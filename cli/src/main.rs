@@ -3,7 +3,7 @@
 //! | step | module |
 //! |---|---|
 //! | the command line | `args` |
-//! | the commands | `check`, `list`, `describe`, `call`, `ping` |
+//! | the commands | `check`, `list`, `describe`, `call`, `ping`, `tasks` |
 //! | what a service offers | `description` |
 //! | arguments: text to values | `fit`, `shape`, `json`, `lines` |
 //! | results: values to text | `show`, `failure`, `columns` |
@@ -29,6 +29,7 @@ mod pipes;
 mod printer;
 mod shape;
 mod show;
+mod tasks;
 mod terminal;
 
 use std::io;
@@ -62,6 +63,10 @@ fn main() -> ExitCode {
         Command::Ping(args) => online(async {
             let node = open(|_| {}).await?;
             ping::run(&node, args, &mut terminal).await
+        }),
+        Command::Tasks(args) => online(async {
+            let node = open(|_| {}).await?;
+            tasks::run(&node, &args.command, &mut terminal).await
         }),
         Command::Call(args) => online(async {
             let node = open(|_| {}).await?;

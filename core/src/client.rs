@@ -13,11 +13,15 @@ mod call;
 mod compatibility;
 mod dynamic;
 mod flow;
+mod holder;
 mod pending;
 mod request;
 mod routes;
+mod sent;
 mod stream_call;
 mod submission;
+mod task;
+mod task_call;
 mod upload;
 mod watch;
 mod window;
@@ -30,5 +34,9 @@ pub use pending::Counters;
 pub use request::Method;
 pub(crate) use request::{About, Request};
 pub use stream_call::StreamCall;
-pub(crate) use submission::{Arrival, NewCall, Reply, ReplyTo, Submission, Submissions, Target};
+pub(crate) use submission::{
+    Acceptance, Arrival, NewCall, Reply, ReplyTo, Submission, Submissions, Target,
+};
+pub use task::{Outcome, Task};
+pub use task_call::{Start, TaskCall};
 pub use upload::Upload;

@@ -32,6 +32,7 @@ mod expected;
 mod getters;
 mod given;
 mod layers;
+mod ledger;
 mod name;
 mod origin;
 mod process;
@@ -48,6 +49,7 @@ use std::time::Duration;
 
 pub use self::error::{ConfigError, Mistake, Position};
 pub use self::layers::Layers;
+pub use self::ledger::{LedgerConfig, StoreChoice};
 pub use self::name::{InvalidName, Name};
 pub use self::origin::Origin;
 pub use self::reading::Reading;
@@ -94,6 +96,8 @@ pub struct Config {
     pub client: ClientConfig,
     /// The table `[limits]`.
     pub limits: Limits,
+    /// The table `[ledger]`.
+    pub ledger: LedgerConfig,
 }
 
 /// The table `[server]`: how a node serves.
@@ -167,6 +171,7 @@ impl Default for Config {
             server: ServerConfig::default(),
             client: ClientConfig::default(),
             limits: Limits::default(),
+            ledger: LedgerConfig::default(),
         }
     }
 }
@@ -296,6 +301,7 @@ mod tests {
         ServerConfig::read(&mut reading.section("server"));
         ClientConfig::read(&mut reading.section("client"));
         Limits::read(&mut reading.section("limits"));
+        LedgerConfig::read(&mut reading.section("ledger"));
         for setting in &reading.finish().unwrap() {
             // Read back what the report says, so that a default outside its own range cannot hide.
             let Some(value) = &setting.value else {
@@ -307,6 +313,7 @@ mod tests {
             ServerConfig::read(&mut reading.section("server"));
             ClientConfig::read(&mut reading.section("client"));
             Limits::read(&mut reading.section("limits"));
+            LedgerConfig::read(&mut reading.section("ledger"));
             assert_eq!(reading.finish().map(|_| ()), Ok(()), "{text}");
         }
     }

@@ -9,14 +9,17 @@ use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use compact_str::CompactString;
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use crate::interceptor::Passage;
+use crate::ledger::{RunningTask, TaskScope};
 use crate::node::Node;
 use crate::peer::{Peer, PeerInfo};
 use crate::stream::HandlerStreams;
 use crate::trace_context::{TraceContext, is_tracestate};
+use crate::value::ValueError;
 use crate::wire::Headers;
 
 /// A handler's view of the call it serves.
@@ -52,6 +55,8 @@ struct Inner {
     passage: OnceCell<Box<Passage>>,
     /// Headers that interceptors gave; they go before the caller's.
     given: OnceCell<Headers>,
+    /// The task that this is an attempt of.
+    task: Option<Rc<TaskScope>>,
 }
 
 /// Where the code that runs stands to the call's span.
@@ -81,11 +86,12 @@ pub(crate) struct Beginning {
     pub(crate) attempt: u8,
     pub(crate) streams: Option<Rc<HandlerStreams>>,
     pub(crate) span: Span,
+    pub(crate) task: Option<Rc<TaskScope>>,
 }
 
 impl Context {
     pub(crate) fn new(beginning: Beginning) -> Self {
-        let Beginning { server, caller, method, headers, deadline, attempt, streams, span } =
+        let Beginning { server, caller, method, headers, deadline, attempt, streams, span, task } =
             beginning;
         Context(Rc::new(Inner {
             server,
@@ -101,6 +107,7 @@ impl Context {
             stand: Cell::new(Stand::Outside),
             passage: OnceCell::new(),
             given: OnceCell::new(),
+            task,
         }))
     }
 
@@ -173,6 +180,22 @@ impl Context {
     #[must_use]
     pub fn attempt(&self) -> u8 {
         self.0.attempt
+    }
+
+    /// The task that the handler runs an attempt of, if the call is recoverable.
+    #[must_use]
+    pub fn task(&self) -> Option<RunningTask> {
+        self.0.task.clone().map(RunningTask::new)
+    }
+
+    /// Tells how far the handler of a recoverable call is, in any form, for whoever asks the task for its
+    /// progress. The last word counts, also after a crash, and is as durable as everything of the task. A call that is not
+    /// recoverable has nobody to tell it to: then this does nothing.
+    ///
+    /// # Errors
+    /// The value cannot be encoded, or takes more than 64 KiB.
+    pub fn progress<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), ValueError> {
+        self.task().map_or(Ok(()), |task| task.progress(value))
     }
 
     /// The node that serves, for calls to other services. It does not keep the node open. Its calls

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::client::{Call, Client, Method, StreamCall};
+use crate::client::{Call, Client, Method, StreamCall, TaskCall};
 use crate::error::MethodError;
 use crate::opaque::Opaque;
 use crate::params::{Arguments, NULL, ParamsWriter};
@@ -90,6 +90,14 @@ where
         params: ParamsWriter,
         decode: fn(&[u8]) -> Result<U, ValueError>,
     ) -> StreamCall<U, MethodError<Self>>;
+
+    #[doc(hidden)]
+    fn __task_call<U>(
+        client: &Client,
+        method: &Method,
+        params: ParamsWriter,
+        decode: fn(&[u8]) -> Result<U, ValueError>,
+    ) -> TaskCall<U, MethodError<Self>>;
 
     #[doc(hidden)]
     fn __describe(describer: &mut Describer) -> schema::Described;
@@ -198,6 +206,15 @@ where
         decode: fn(&[u8]) -> Result<U, ValueError>,
     ) -> StreamCall<U, MethodError<Self>> {
         client.typed_stream(method, params, decode)
+    }
+
+    fn __task_call<U>(
+        client: &Client,
+        method: &Method,
+        params: ParamsWriter,
+        decode: fn(&[u8]) -> Result<U, ValueError>,
+    ) -> TaskCall<U, MethodError<Self>> {
+        client.typed_task(method, params, decode)
     }
 
     fn __describe(describer: &mut Describer) -> schema::Described {

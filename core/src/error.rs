@@ -7,6 +7,7 @@ use std::time::Duration;
 use compact_str::CompactString;
 
 use crate::config::ConfigError;
+use crate::ledger::{InvalidToken, TaskToken};
 use crate::transport::{LinkError, ServeError};
 use crate::wire::{Failure, Reason, ReasonClass};
 
@@ -56,6 +57,8 @@ pub struct Details {
     pub value: Option<bytes::Bytes>,
     /// The method is marked idempotent, so that repeating it does no harm.
     pub idempotent: bool,
+    /// The token of the task, if the wait for it ended first.
+    pub token: Option<TaskToken>,
 }
 
 /// Whether the same call may be made again without running twice.
@@ -89,6 +92,7 @@ impl CallError {
             retry_after,
             value,
             idempotent,
+            token: None,
         });
         match reason.class() {
             ReasonClass::NotSent => CallError::NotSent(details),
@@ -107,6 +111,23 @@ impl CallError {
             | CallError::Failed(details)
             | CallError::OutcomeUnknown(details) => details,
         }
+    }
+
+    pub(crate) fn with_token(mut self, token: TaskToken) -> Self {
+        match &mut self {
+            CallError::NotSent(details)
+            | CallError::Refused(details)
+            | CallError::Failed(details)
+            | CallError::OutcomeUnknown(details) => details.token = Some(token),
+        }
+        self
+    }
+
+    /// The token of the task, if this says that the wait for it ended before it did
+    /// ([`Reason::Pending`]).
+    #[must_use]
+    pub fn token(&self) -> Option<&TaskToken> {
+        self.details().token.as_ref()
     }
 
     /// What happened, for programs.
@@ -261,7 +282,7 @@ macro_rules! from {
 }
 
 from!(Config(ConfigError), Link(LinkError), Serve(ServeError), Call(CallError));
-from!(Other(std::io::Error), Other(String), Other(&str));
+from!(Other(std::io::Error), Other(String), Other(&str), Other(InvalidToken));
 
 impl<E: fmt::Debug + fmt::Display + Send + Sync + 'static> From<MethodError<E>> for Error {
     fn from(error: MethodError<E>) -> Self {

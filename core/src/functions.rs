@@ -111,6 +111,30 @@ impl Functions {
         self.push(name.into(), function)
     }
 
+    /// Calls of the function that was added last are recorded as tasks before they run, so that they
+    /// survive the death of a server. It must not have streams; that is found when it is served.
+    ///
+    /// ```
+    /// use farcall_core::Functions;
+    ///
+    /// let reports = Functions::new("reports").add("monthly", |month: String| month).recoverable();
+    /// ```
+    pub fn recoverable(mut self) -> Self {
+        match self.signatures.last_mut() {
+            Some((name, signature)) if signature.has_streams() => {
+                let mistake =
+                    format!("the function `{name}` has streams, and cannot be recoverable");
+                self.mistake.get_or_insert(mistake);
+            }
+            Some((_, signature)) => signature.recoverable = true,
+            None => {
+                let mistake = "`recoverable` is about the function before it, and there is none";
+                self.mistake.get_or_insert(mistake.to_owned());
+            }
+        }
+        self
+    }
+
     fn push<F: Function<M>, M: 'static>(mut self, name: Cow<'static, str>, function: F) -> Self {
         let signature = F::signature();
         if signature.is_result && self.mistake.is_none() {
@@ -208,6 +232,7 @@ pub struct Signature {
     error: Option<Typed>,
     is_result: bool,
     stream: bool,
+    recoverable: bool,
 }
 
 /// A type by its name, and what describes it.
@@ -215,6 +240,10 @@ pub struct Signature {
 struct Typed(Cow<'static, str>, Describe);
 
 impl Signature {
+    fn has_streams(&self) -> bool {
+        self.stream || self.params.iter().any(|(kind, _)| *kind == ArgumentKind::Stream)
+    }
+
     fn describe(self, name: Cow<'static, str>, methods: &mut Methods) {
         let Typed(result, of) = self.result;
         let mut method = methods.method(name, "".into(), result, of);
@@ -237,6 +266,9 @@ impl Signature {
         }
         if let Some(Typed(ty, of)) = self.error {
             method = method.error(ty, of);
+        }
+        if self.recoverable {
+            method = method.recoverable();
         }
         method.options(false, None);
     }
@@ -504,6 +536,7 @@ macro_rules! arities {
             error: $error,
             is_result: $is_result,
             stream: $stream,
+            recoverable: false,
         }
     };
 }

@@ -23,6 +23,7 @@
 
 pub mod blocking;
 pub mod config;
+pub mod ledger;
 pub mod params;
 pub mod reply;
 pub mod schema;
@@ -57,7 +58,9 @@ mod table;
 mod trace_context;
 
 pub use byte_string::Bytes;
-pub use client::{Call, Client, Counters, Ending, Method, Notify, StreamCall};
+pub use client::{
+    Call, Client, Counters, Ending, Method, Notify, Outcome, Start, StreamCall, Task, TaskCall,
+};
 pub use config::Config;
 pub use context::{Context, Scope};
 pub use data::Data;
@@ -65,6 +68,7 @@ pub use error::{CallError, Details, Error, MethodError, Result, Retry};
 pub use event::{Event, ServerInfo};
 pub use functions::{Argument, Function, Functions};
 pub use interceptor::{CallInfo, CallLog, End, Incoming, Interceptor, Outgoing, Refusal, Side};
+pub use ledger::{RunningTask, TaskInfo, TaskToken};
 pub use memory::{Memory, MemoryKind};
 pub use node::{Events, Node, Server};
 pub use observe::Ended;

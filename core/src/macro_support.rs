@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 pub use schemars;
 pub use serde;
 
-pub use crate::client::{Call, Client, Method, StreamCall, Upload};
+pub use crate::client::{Call, Client, Method, StreamCall, TaskCall, Upload};
 pub use crate::context::Context;
 pub use crate::data::{Data, Described, Undescribed};
 pub use crate::error::{CallError, MethodError};

@@ -32,6 +32,7 @@ use futures::future::LocalBoxFuture;
 use futures::{FutureExt, Sink, Stream};
 
 use crate::config::Section;
+use crate::ledger::{LedgerKind, MemoryLedger};
 use crate::queue::{Batches, Sender, queue};
 use crate::transport::{
     Address, Attachment, Credentials, Inbound, Link, LinkError, Outbound, PeerId, ServeError,
@@ -41,7 +42,11 @@ use crate::wire::{Announcement, Frame, NodeId, ServerState};
 
 /// A meeting place for the nodes of one process.
 #[derive(Clone, Debug, Default)]
-pub struct Memory(Arc<Mutex<Hub>>);
+pub struct Memory {
+    hub: Arc<Mutex<Hub>>,
+    /// Recoverable calls are recorded beside the nodes, and survive them.
+    ledger: MemoryLedger,
+}
 
 /// `transport = "memory"`: the meeting place of the whole process.
 #[derive(Debug)]
@@ -79,7 +84,7 @@ impl Memory {
 
     fn hub(&self) -> MutexGuard<'_, Hub> {
         // A panic in here would be a bug of this file; the tables are whole between statements.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.hub.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -95,6 +100,10 @@ impl Transport for Memory {
             Ok(Link { sink: Box::pin(sink), stream: Box::pin(stream), shared_queue: false })
         }
         .boxed_local()
+    }
+
+    fn ledger(&self) -> Option<Arc<dyn LedgerKind>> {
+        Some(Arc::new(self.ledger.clone()))
     }
 }
 

@@ -20,9 +20,11 @@ use tokio::sync::{broadcast, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::client::{
-    About, Call, Client, ClientActor, Count, Counters, Listing, Request, Submissions, Target,
+    About, Call, Client, ClientActor, Count, Counters, Listing, Request, Submission, Submissions,
+    Target,
 };
 use crate::config::Config;
+use crate::deadlines::LONGEST;
 use crate::error::{Error, Result};
 use crate::event::{Event, ServerInfo};
 use crate::interceptor::{Chain, Intercepting, Interceptor};
@@ -246,6 +248,15 @@ impl Node {
         let params = encode_dynamic(params);
         let request = Request::new(&about, Target::Core(peer), params, None, None);
         Call::new((about, request), value::decode)
+    }
+
+    /// Waits this long, or until the node is closed, on whatever runtime the caller lives.
+    pub(crate) fn sleep(&self, wait: Duration) -> impl Future<Output = ()> + Send + use<> {
+        let (sleeper, woken) = oneshot::channel();
+        self.submissions().push(Submission::Wake(wait.min(LONGEST), sleeper));
+        async move {
+            let _ = woken.await;
+        }
     }
 
     /// What this node has counted since it was opened; zeros once it is closed.

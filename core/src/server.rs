@@ -14,6 +14,7 @@ mod replies;
 mod services;
 mod sessions;
 mod status;
+mod tasks;
 mod watch;
 
 pub(crate) use actor::{

@@ -102,6 +102,9 @@ pub struct MethodDescriptor {
     /// Whether it may run again when the first run's outcome is unknown.
     #[serde(default)]
     pub idempotent: bool,
+    /// Whether calls of it are recorded as tasks before they run, and survive the death of a server.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub recoverable: bool,
     /// How long typed clients wait for it unless told otherwise.
     #[serde(default)]
     pub timeout: Option<Duration>,

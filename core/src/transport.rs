@@ -61,6 +61,7 @@ pub use carrier::Carrier;
 pub use inbox::Inbox;
 
 use crate::config::Section;
+use crate::ledger::{LedgerKind, StoreError};
 use crate::wire::{Announcement, CallId, Failure, Frame, Hello};
 
 /// A way to reach other nodes, configured and not yet in use.
@@ -71,6 +72,12 @@ pub trait Transport: Send {
     /// The transport cannot be used at all (no permission, no such broker). What may pass by itself
     /// is not an error here: the link then starts without peers and goes on trying.
     fn open(self: Box<Self>, at: Attachment) -> LocalBoxFuture<'static, Result<Link, LinkError>>;
+
+    /// Where recoverable calls are recorded with `[ledger] store = "auto"`, if the transport has a place
+    /// of its own. Asked before `open`.
+    fn ledger(&self) -> Option<Arc<dyn LedgerKind>> {
+        None
+    }
 }
 
 /// A kind of transport: its name in `transport = "…"`, and how its table is read.
@@ -347,6 +354,9 @@ pub enum ServeError {
     /// The transport could not do it.
     #[error("{0}")]
     Transport(LinkError),
+    /// It has recoverable methods, and the ledger cannot be opened.
+    #[error("the ledger cannot be opened: {0}")]
+    Ledger(StoreError),
     /// The node is closed, or about to be.
     #[error("the node is closed, or about to be")]
     Closed,

@@ -17,5 +17,8 @@ async fn main() -> farcall::Result<()> {
         }
     });
     node.serve(farcall_testkit::contract_service()).await?;
+    if std::env::var_os(farcall_testkit::TASKS_TOO).is_some() {
+        node.serve(farcall_testkit::task_service()).await?;
+    }
     node.run().await
 }

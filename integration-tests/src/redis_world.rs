@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use farcall::redis::{Redis, RedisConfig};
 use farcall::transport::Transport;
+use farcall::wire::Durability;
 use farcall::{Config, Node};
 use farcall_testkit::{Options, Remote, SERVICE, World};
 
@@ -146,6 +147,10 @@ impl World for RedisWorld {
 
     fn start(&self, options: &Options) -> Box<dyn Remote> {
         Box::new(self.spawn(options))
+    }
+
+    fn tasks(&self) -> Option<Durability> {
+        None
     }
 
     fn garbage(&self, options: &Options) -> bool {

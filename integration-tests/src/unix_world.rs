@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use farcall::transport::Transport;
 use farcall::unix::{Unix, UnixConfig};
+use farcall::wire::Durability;
 use farcall::{Config, Node};
 use farcall_testkit::{Options, Remote, SERVICE, World};
 use tempfile::TempDir;
@@ -18,6 +19,7 @@ use crate::Process;
 #[derive(Debug)]
 pub struct UnixWorld {
     folder: TempDir,
+    ledger: TempDir,
     server: &'static str,
 }
 
@@ -25,7 +27,8 @@ impl UnixWorld {
     /// A world of its own, whose servers are this program.
     #[must_use]
     pub fn new(server: &'static str) -> Self {
-        UnixWorld { folder: tempfile::tempdir().expect("a temporary folder"), server }
+        let folder = || tempfile::tempdir().expect("a temporary folder");
+        UnixWorld { folder: folder(), ledger: folder(), server }
     }
 
     /// The folder of its sockets.
@@ -47,6 +50,7 @@ impl UnixWorld {
         let child = Command::new(self.server)
             .env("FARCALL_TRANSPORT", "unix")
             .env("FARCALL_UNIX__SOCKET_DIR", self.path())
+            .env("FARCALL_LEDGER__PATH", self.ledger.path())
             .envs(options.variables())
             .stdin(Stdio::piped())
             .spawn();
@@ -73,6 +77,10 @@ impl World for UnixWorld {
 
     fn start(&self, options: &Options) -> Box<dyn Remote> {
         Box::new(self.spawn(options))
+    }
+
+    fn tasks(&self) -> Option<Durability> {
+        Some(Durability::Always)
     }
 
     fn garbage(&self, options: &Options) -> bool {

@@ -167,6 +167,7 @@ mod written;
 /// |---|---|
 /// | `name = "text.upper"` | the method's name for callers, otherwise the one in Rust |
 /// | `idempotent` | it may run again when the first run's outcome is unknown |
+/// | `recoverable` | its calls are recorded before they run, and survive the death of their server: clients get a `TaskCall` |
 /// | `timeout = "2s"` | how long clients wait for it, otherwise `[client] timeout` |
 /// | `opaque` | the types of its result and error have no JSON Schema |
 ///

@@ -47,6 +47,8 @@ pub(crate) struct Method {
     pub(crate) returns: Returns,
     /// May it run again when the first run's outcome is unknown?
     pub(crate) idempotent: bool,
+    /// Are its calls recorded as tasks?
+    pub(crate) recoverable: bool,
     /// How long clients wait for it unless told otherwise.
     pub(crate) timeout: Option<Duration>,
     /// The schemas of its result and error are not their types', which have none.

@@ -39,6 +39,8 @@ pub(crate) struct MethodOptions {
     /// The method's name on the wire, if it is not that in Rust.
     pub(crate) name: Option<String>,
     pub(crate) idempotent: bool,
+    /// Its calls are recorded as tasks.
+    pub(crate) recoverable: bool,
     pub(crate) timeout: Option<Duration>,
     /// The types of its result and error have no schema.
     pub(crate) opaque: bool,
@@ -74,11 +76,12 @@ impl MethodOptions {
                 ),
             }
         }
-        let accepted = ["name", "idempotent", "timeout", "opaque"];
+        let accepted = ["name", "idempotent", "recoverable", "timeout", "opaque"];
         for option in entries(lists, "#[farcall(…)]", &accepted, errors) {
             match option.name.as_str() {
                 "name" => options.name = option.name(check::method_name, errors),
                 "idempotent" => options.idempotent = option.flag(errors),
+                "recoverable" => options.recoverable = option.flag(errors),
                 "opaque" => options.opaque = option.flag(errors),
                 _ => options.timeout = option.duration(errors),
             }
@@ -135,13 +138,7 @@ fn entries(
         };
         for meta in metas {
             let name = meta.path().get_ident().map(plain).unwrap_or_default();
-            if name == "recoverable" {
-                errors.add(
-                    meta,
-                    "this version has no ledger to record calls in: remove `recoverable`; if the \
-                     method may run twice, write `idempotent`",
-                );
-            } else if !accepted.contains(&name.as_str()) {
+            if !accepted.contains(&name.as_str()) {
                 errors.add(meta.path(), unknown(attribute, &name, accepted));
             } else if entries.iter().any(|entry| entry.name == name) {
                 errors.add(meta, format_args!("`{name}` is given twice: keep one"));

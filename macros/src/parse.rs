@@ -9,7 +9,7 @@ use syn::{
 use crate::check;
 use crate::errors::Errors;
 use crate::expand;
-use crate::model::{Method, Param, Service, plain};
+use crate::model::{Method, Param, ParamKind, Service, plain};
 use crate::options::{self, MethodOptions, ServiceOptions, is_deprecation};
 use crate::shape;
 
@@ -97,6 +97,23 @@ fn method(item: &TraitItemFn, errors: &mut Errors) -> Option<Method> {
         check::method_name(&name, ident.span(), errors);
         name
     });
+    let returns = shape::result(&item.sig.output);
+    let streams = params.iter().any(|param| matches!(param.kind, ParamKind::Stream { .. }));
+    if options.recoverable && (streams || returns.stream.is_some()) {
+        errors.add(
+            &item.sig.ident,
+            "a recoverable method has no streams: what has moved of one cannot be recorded",
+        );
+        return None;
+    }
+    if options.recoverable && options.idempotent {
+        errors.add(
+            &item.sig.ident,
+            "a recoverable method is resumed by itself: remove `idempotent`; for calls that are made \
+             twice, callers give a key",
+        );
+        return None;
+    }
     let attrs = item.attrs.iter();
     let for_callers = attrs.filter(|attr| attr.path().is_ident("doc") || is_deprecation(attr));
     Some(Method {
@@ -105,8 +122,9 @@ fn method(item: &TraitItemFn, errors: &mut Errors) -> Option<Method> {
         docs: docs(&item.attrs),
         attrs: for_callers.cloned().chain(lints(&item.attrs)).collect(),
         params,
-        returns: shape::result(&item.sig.output),
+        returns,
         idempotent: options.idempotent,
+        recoverable: options.recoverable,
         timeout: options.timeout,
         opaque: options.opaque,
     })

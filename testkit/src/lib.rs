@@ -14,13 +14,15 @@
 mod memory_world;
 mod outcome;
 mod service;
+mod tasks;
 mod world;
 
 pub mod lines;
 
 pub use memory_world::MemoryWorld;
 pub use service::{SERVICE, contract_service};
-pub use world::{Options, Remote, World};
+pub use tasks::{TASKS, task_service};
+pub use world::{Options, Remote, TASKS_TOO, World};
 
 #[doc(hidden)]
 pub use farcall_core::block_on;
@@ -47,6 +49,10 @@ macro_rules! contract {
             line_15_peers_are_called_listed_and_seen
             line_16_a_second_server_of_one_identity_is_refused
             line_17_namespaces_never_meet_and_nothing_dead_is_listed
+            line_18_an_accepted_task_is_recorded_and_has_one_outcome
+            line_19_tasks_of_a_dead_server_resume_when_it_is_back_or_at_another
+            line_20_one_key_is_one_task_with_one_outcome
+            line_21_a_task_that_kills_its_servers_dies_alone
         }
     };
     (@lines $world:expr; $($line:ident)+) => {

@@ -7,6 +7,7 @@ mod failures;
 mod peers;
 mod servers;
 mod streams;
+mod tasks;
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -29,6 +30,11 @@ pub use servers::{
     line_17_namespaces_never_meet_and_nothing_dead_is_listed,
 };
 pub use streams::line_07_streams_flow_as_fast_as_they_are_read;
+pub use tasks::{
+    line_18_an_accepted_task_is_recorded_and_has_one_outcome,
+    line_19_tasks_of_a_dead_server_resume_when_it_is_back_or_at_another,
+    line_20_one_key_is_one_task_with_one_outcome, line_21_a_task_that_kills_its_servers_dies_alone,
+};
 
 use crate::World;
 use crate::outcome::Outcome;
@@ -46,8 +52,11 @@ pub fn check(
     world: &dyn World,
 ) {
     let outcome = Outcome::begin(world.name(), line);
+    let of_tasks = tasks::LINES.iter().any(|number| line.starts_with(number));
+    let refused = of_tasks && world.tasks().is_none();
     farcall_core::block_on(async {
-        assert!(tokio::time::timeout(LIMIT, body(world)).await.is_ok(), "{line} hangs");
+        let body = if refused { Box::pin(tasks::are_refused(world)) } else { body(world) };
+        assert!(tokio::time::timeout(LIMIT, body).await.is_ok(), "{line} hangs");
     });
-    outcome.passed();
+    if refused { outcome.refused() } else { outcome.passed() }
 }

@@ -3,11 +3,11 @@
 use std::thread::JoinHandle;
 
 use farcall_core::transport::Transport;
-use farcall_core::wire::NodeId;
+use farcall_core::wire::{Durability, NodeId};
 use farcall_core::{Memory, Node, block_on};
 use tokio::sync::oneshot;
 
-use crate::{Options, Remote, World, contract_service};
+use crate::{Options, Remote, World, contract_service, task_service};
 
 /// A [`Memory`] of its own.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ impl World for MemoryWorld {
     }
 
     fn start(&self, options: &Options) -> Box<dyn Remote> {
-        let (config, memory) = (options.config(), self.memory.clone());
+        let (config, memory, tasks) = (options.config(), self.memory.clone(), options.tasks);
         let (stop, stopped) = oneshot::channel();
         let (started, start) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
@@ -33,6 +33,9 @@ impl World for MemoryWorld {
                 let drain = config.server.drain;
                 let node = Node::open_with(config, memory.transport()).await.expect("it opens");
                 node.serve(contract_service()).await.expect("it serves");
+                if tasks {
+                    node.serve(task_service()).await.expect("it serves tasks");
+                }
                 started.send(node.id()).expect("the starter waits");
                 if stopped.await.is_ok() {
                     node.drain(drain).await;
@@ -43,6 +46,10 @@ impl World for MemoryWorld {
         let node = start.recv().expect("the server's thread says when it serves");
         let memory = self.memory.clone();
         Box::new(Thread { memory, node, stop: Some(stop), thread: Some(thread) })
+    }
+
+    fn tasks(&self) -> Option<Durability> {
+        Some(Durability::Memory)
     }
 
     fn garbage(&self, _: &Options) -> bool {

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-/// Names the folder in which the outcomes are noted, as `<transport>/<line>`, which holds `passed` or
-/// `failed`. Without it nothing is written. (It does not begin with `FARCALL_`: servers that inherit it
+/// Names the folder in which the outcomes are noted, as `<transport>/<line>`, which holds `passed`,
+/// `refused` or `failed`. Without it nothing is written. (It does not begin with `FARCALL_`: servers that inherit it
 /// would take it for a setting.)
 const RESULTS: &str = "CONTRACT_RESULTS";
 
@@ -29,6 +29,10 @@ impl Outcome {
 
     pub(crate) fn passed(self) {
         self.note("passed");
+    }
+
+    pub(crate) fn refused(self) {
+        self.note("refused");
     }
 
     fn note(&self, word: &str) {

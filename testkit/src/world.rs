@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use farcall_core::config::Name;
 use farcall_core::transport::Transport;
+use farcall_core::wire::Durability;
 use farcall_core::{Config, Node};
 
 use crate::SERVICE;
@@ -20,6 +21,10 @@ pub trait World {
     /// Starts a server of the [contract service](crate::contract_service) in a process of its own,
     /// if the transport leaves this one; it may return before the server can be called.
     fn start(&self, options: &Options) -> Box<dyn Remote>;
+
+    /// What the record of a task survives in this world. `None` if its transport refuses recoverable methods:
+    /// then the lines about tasks show that, and the matrix says it.
+    fn tasks(&self) -> Option<Durability>;
 
     /// Throws bytes that are no frames at a server, ten thousand times. `false` if this transport
     /// has no place where anybody could.
@@ -50,6 +55,8 @@ pub struct Options {
     pub drain: Duration,
     /// The largest argument list or result.
     pub max_message_bytes: usize,
+    /// It serves the [service of tasks](crate::task_service) as well.
+    pub tasks: bool,
 }
 
 impl Options {
@@ -64,7 +71,14 @@ impl Options {
             backlog: config.server.backlog,
             drain: config.server.drain,
             max_message_bytes: config.limits.max_message_bytes,
+            tasks: false,
         }
+    }
+
+    /// The same, with the [service of tasks](crate::task_service).
+    #[must_use]
+    pub fn with_tasks(self) -> Self {
+        Options { tasks: true, ..self }
     }
 
     /// The configuration that says so.
@@ -82,16 +96,24 @@ impl Options {
     /// The same as variables, for a process that reads its configuration by itself.
     #[must_use]
     pub fn variables(&self) -> Vec<(&'static str, String)> {
-        vec![
+        let mut variables = vec![
             ("FARCALL_NAMESPACE", self.namespace.to_owned()),
             ("FARCALL_SERVER__ID", self.id.to_owned()),
             ("FARCALL_SERVER__CONCURRENCY", self.concurrency.to_string()),
             ("FARCALL_SERVER__BACKLOG", self.backlog.to_string()),
             ("FARCALL_SERVER__DRAIN", format!("{}ms", self.drain.as_millis())),
             ("FARCALL_LIMITS__MAX_MESSAGE_BYTES", self.max_message_bytes.to_string()),
-        ]
+        ];
+        if self.tasks {
+            variables.push((TASKS_TOO, "1".to_owned()));
+        }
+        variables
     }
 }
+
+/// Set for a process that serves the service of tasks as well. (It does not begin with `FARCALL_`, since it is no
+/// setting.)
+pub const TASKS_TOO: &str = "CONTRACT_TASKS";
 
 /// A name that the tests know to be one.
 fn name(text: &str) -> Name {

@@ -13,6 +13,9 @@ use crate::steps::{cargo, root, step};
 const ALONE: &[&str] =
     &["quickstart", "streams", "call_back", "rolling_restart", "observability", "interceptors"];
 
+/// Examples that end by themselves, and need a ledger, which transport `redis` has not.
+const WITH_LEDGER: &[&str] = &["recover"];
+
 /// Examples that are run together: a server, and a client of it.
 const PAIRS: &[(&str, &str)] = &[("calc_server", "calc_client")];
 
@@ -31,6 +34,10 @@ pub(crate) fn run() -> Result<(), String> {
     let sockets = tempfile::tempdir().map_err(|error| format!("a folder for sockets: {error}"))?;
     let broker = Broker::start()?;
     let rounds = [Round::Unix(sockets.path()), Round::Redis(&broker)];
+    for example in WITH_LEDGER {
+        let unix = &rounds[0];
+        step(&format!("example {example} on {}", unix.name()), unix.command(example)?)?;
+    }
     for round in &rounds {
         for example in ALONE {
             step(&format!("example {example} on {}", round.name()), round.command(example)?)?;
@@ -80,7 +87,7 @@ fn program(example: &str) -> Result<PathBuf, String> {
 /// Every file in `examples/` is in one of the lists.
 fn complete() -> Result<(), String> {
     let pairs = PAIRS.iter().flat_map(|(server, client)| [*server, *client]);
-    let known: Vec<&str> = ALONE.iter().copied().chain(pairs).collect();
+    let known: Vec<&str> = ALONE.iter().chain(WITH_LEDGER).copied().chain(pairs).collect();
     let folder = root().join("examples");
     let files =
         std::fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
@@ -107,7 +114,9 @@ impl Round<'_> {
     fn configure(&self, command: &mut Command) {
         command.env("FARCALL_TRANSPORT", self.name());
         match self {
-            Round::Unix(sockets) => command.env("FARCALL_UNIX__SOCKET_DIR", sockets),
+            Round::Unix(folder) => command
+                .env("FARCALL_UNIX__SOCKET_DIR", folder)
+                .env("FARCALL_LEDGER__PATH", folder.join("ledger")),
             Round::Redis(broker) => command.env("FARCALL_REDIS__URL", broker.url()),
         };
     }

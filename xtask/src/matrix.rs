@@ -77,7 +77,7 @@ impl Results {
             for line in names(&folder)? {
                 let file = folder.join(&line);
                 let word = std::fs::read_to_string(&file).map_err(|error| failed(&file, error))?;
-                lines.insert(line, word == "passed");
+                lines.insert(line, Word::parse(&word));
             }
             outcomes.insert(transport, lines);
         }
@@ -85,8 +85,27 @@ impl Results {
     }
 }
 
-/// By transport and by line (the name of its test): whether it passed.
-type Outcomes = BTreeMap<String, BTreeMap<String, bool>>;
+/// By transport and by line (the name of its test): what became of it.
+type Outcomes = BTreeMap<String, BTreeMap<String, Word>>;
+
+/// What became of a line on a transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    Passed,
+    /// What the line is about is refused there, as it should be.
+    Refused,
+    Failed,
+}
+
+impl Word {
+    fn parse(word: &str) -> Self {
+        match word {
+            "passed" => Word::Passed,
+            "refused" => Word::Refused,
+            _ => Word::Failed,
+        }
+    }
+}
 
 fn document() -> Result<(PathBuf, String), String> {
     let path = root().join("docs/SEMANTICS.md");
@@ -119,14 +138,16 @@ fn table(outcomes: &Outcomes) -> Result<String, String> {
     for line in lines {
         let (number, promise) = parse(line)
             .ok_or_else(|| format!("`{line}` is no name of a line, such as line_01_a_promise"))?;
+        let mut cells = Vec::new();
         for (transport, _) in SUITES {
             match outcomes.get(*transport).and_then(|lines| lines.get(line)) {
-                Some(true) => {}
-                Some(false) => wrong.push(format!("{line} failed on {transport}")),
+                Some(Word::Passed) => cells.push("passes"),
+                Some(Word::Refused) => cells.push("refuses"),
+                Some(Word::Failed) => wrong.push(format!("{line} failed on {transport}")),
                 None => wrong.push(format!("{line} was not tried on {transport}")),
             }
         }
-        if rows.insert(number, promise).is_some() {
+        if rows.insert(number, (promise, cells)).is_some() {
             wrong.push(format!("line {number} has more than one test body"));
         }
     }
@@ -146,15 +167,16 @@ fn parse(line: &str) -> Option<(u32, String)> {
 }
 
 /// Lines up to the last that has a test; those between that have none say so.
-fn render(rows: &BTreeMap<u32, String>) -> String {
-    let columns = |cell: &str| SUITES.iter().map(|_| format!(" {cell} |")).collect::<String>();
+fn render(rows: &BTreeMap<u32, (String, Vec<&str>)>) -> String {
+    let columns =
+        |cells: &[&str]| cells.iter().map(|cell| format!(" {cell} |")).collect::<String>();
     let names: String = SUITES.iter().map(|(transport, _)| format!(" {transport} |")).collect();
     let rule = "---|".repeat(2 + SUITES.len());
     let mut table = format!("| line | promise |{names}\n|{rule}\n");
     for number in 1..=rows.keys().copied().max().unwrap_or(0) {
         table += &match rows.get(&number) {
-            Some(promise) => format!("| {number} | {promise} |{}\n", columns("passes")),
-            None => format!("| {number} | *not promised yet* |{}\n", columns("–")),
+            Some((promise, cells)) => format!("| {number} | {promise} |{}\n", columns(cells)),
+            None => format!("| {number} | *not promised yet* |{}\n", columns(&["–"; SUITES.len()])),
         };
     }
     table
@@ -168,7 +190,8 @@ mod tests {
         let mut outcomes = Outcomes::new();
         for (transport, line, passed) in of {
             let lines = outcomes.entry((*transport).to_owned()).or_default();
-            lines.insert((*line).to_owned(), *passed);
+            let word = if *passed { Word::Passed } else { Word::Failed };
+            lines.insert((*line).to_owned(), word);
         }
         outcomes
     }

@@ -155,6 +155,7 @@ impl ClientActor {
             headers: Headers::new(),
             one_way: false,
             idempotent: true,
+            task: None,
             timeout: Some(DESCRIBE),
             inherited: None,
             wait_for_server: Duration::ZERO,
@@ -189,7 +190,9 @@ impl ClientActor {
                 Frame::Credit { id, stream, bytes } => pending.granted(from, id, stream, bytes),
                 Frame::Stop { id, stream } => pending.stopped(from, id, stream),
                 Frame::Announce(it) => pending.announced(from, *it, now),
-                // Tasks are asked for by the caller; nobody here has.
+                Frame::Accepted { id, token, durability } => {
+                    pending.accepted(from, id, (token, durability), now);
+                }
                 _ => pending.counters.stray_frames += 1,
             },
             ClientInbound::HandedOver(id) => pending.handed_over(id, now),
@@ -269,6 +272,16 @@ impl StreamHandler<Vec<Submission>> for ClientActor {
                 }
                 Submission::End(id, stream) => self.pending.send_end(id, stream),
                 Submission::Credit(id, bytes) => self.pending.read(id, bytes),
+                Submission::Wake(after, mut sleeper) => {
+                    // Not in the actor's context, which looks at all that it has at each wake.
+                    actix::spawn(async move {
+                        tokio::select! {
+                            () = tokio::time::sleep(after) => {}
+                            () = sleeper.closed() => {}
+                        }
+                        let _ = sleeper.send(());
+                    });
+                }
             }
         }
         self.settle(ctx);

@@ -6,9 +6,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::request::{About, Request};
-use super::{Call, Ending, Method, StreamCall, Target};
-use crate::error::MethodError;
+use super::{Call, Ending, Method, StreamCall, Target, TaskCall};
+use crate::error::{CallError, MethodError};
 use crate::event::ServerInfo;
+use crate::ledger::TaskInfo;
 use crate::node::Node;
 use crate::params::{ParamsWriter, encode_dynamic};
 use crate::peer::PeerAddress;
@@ -142,6 +143,33 @@ impl Client {
         StreamCall::new(self.dynamic(method.into(), &args), value::decode)
     }
 
+    /// A call of a recoverable method, as a task.
+    pub fn task<T: DeserializeOwned>(
+        &self,
+        method: impl Into<CompactString>,
+        args: impl Serialize,
+    ) -> TaskCall<T> {
+        TaskCall::new(self.dynamic(method.into(), &args), None, value::decode)
+    }
+
+    /// The same for a method that has an error of its own, of type `E`.
+    pub fn try_task<T: DeserializeOwned, E: DeserializeOwned + 'static>(
+        &self,
+        method: impl Into<CompactString>,
+        args: impl Serialize,
+    ) -> TaskCall<T, MethodError<E>> {
+        TaskCall::new(self.dynamic(method.into(), &args), None, value::decode)
+    }
+
+    /// The tasks that the servers of the service have, the newest first, `limit` at most.
+    ///
+    /// # Errors
+    /// As of any call; none if there is no server.
+    pub async fn tasks(&self, limit: usize) -> Result<Vec<TaskInfo>, CallError> {
+        let tasks = super::holder::list(&self.node, &self.service, limit).await;
+        tasks.map_err(|failure| CallError::new(failure, self.service.clone(), "tasks".into(), true))
+    }
+
     fn dynamic(&self, method: CompactString, args: &impl Serialize) -> (About, Request) {
         self.request(method, &Method::default(), encode_dynamic(args), None)
     }
@@ -164,6 +192,16 @@ impl Client {
         decode: fn(&[u8]) -> Result<T, ValueError>,
     ) -> StreamCall<T, X> {
         StreamCall::new(self.known(method, params), decode)
+    }
+
+    /// A call of a recoverable method as typed clients make it; `decode` reads the result.
+    pub fn typed_task<T, X: Ending>(
+        &self,
+        method: &Method,
+        params: ParamsWriter,
+        decode: fn(&[u8]) -> Result<T, ValueError>,
+    ) -> TaskCall<T, X> {
+        TaskCall::new(self.known(method, params), method.timeout, decode)
     }
 
     #[inline]

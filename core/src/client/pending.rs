@@ -16,7 +16,7 @@ use super::compatibility::{Compatibility, Judgement, Question, refusal};
 use super::request::Streams;
 use super::routes::{Route, Routes, ServiceIndex};
 use super::window::Window;
-use super::{Arrival, NewCall, Reply, Target};
+use super::{Acceptance, Arrival, NewCall, Reply, Target};
 use crate::deadlines::{Deadlines, LONGEST};
 use crate::event::Event;
 use crate::peer::PeerAddress;
@@ -155,12 +155,14 @@ fn options(new: &NewCall, retries: u8) -> Option<Box<CallOptions>> {
     let Streams { arguments: streams, credit } = new.streams;
     // A handler that makes a one-way call does not wait for it.
     let nested = new.inherited.is_some() && !new.one_way;
-    let plain = !new.one_way && !nested && retries == 0 && new.headers.is_empty();
+    let plain =
+        !new.one_way && !nested && retries == 0 && new.headers.is_empty() && new.task.is_none();
     if plain && streams == 0 && credit == 0 {
         return None;
     }
     let (one_way, attempt, headers) = (new.one_way, retries, new.headers.clone());
-    Some(Box::new(CallOptions { one_way, nested, attempt, headers, streams, credit, task: None }))
+    let task = new.task.clone();
+    Some(Box::new(CallOptions { one_way, nested, attempt, headers, streams, credit, task }))
 }
 
 impl Call {
@@ -498,6 +500,27 @@ impl Pending {
                 call.fail(Reason::WrongResult, "one value came where a stream was asked for");
             }
             self.resume(service, now);
+        }
+    }
+
+    /// A recoverable call is recorded.
+    pub(crate) fn accepted(
+        &mut self,
+        from: PeerId,
+        id: CallId,
+        acceptance: Acceptance,
+        now: Instant,
+    ) {
+        let is_its = |call: &Call| call.place == Place::With(from);
+        let Some(call) = self.calls.get_mut(id).filter(|call| is_its(call)) else {
+            return self.counters.stray_frames += 1;
+        };
+        call.new.reply.accepted(acceptance);
+        // What is recorded is not made again, here or elsewhere: it is asked for.
+        call.started = true;
+        call.new.idempotent = false;
+        if call.new.task.as_ref().is_some_and(|task| task.detached) {
+            self.answered(from, id, Bytes::new(), now);
         }
     }
 

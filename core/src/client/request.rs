@@ -74,6 +74,7 @@ impl Request {
                 one_way: false,
                 streams: Streams::default(),
                 idempotent: false,
+                task: None,
                 timeout,
                 inherited: inherited_deadline(),
                 wait_for_server: about.node.config().client.wait_for_server,

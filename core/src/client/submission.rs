@@ -11,7 +11,7 @@ use super::request::Streams;
 use crate::peer::PeerAddress;
 use crate::queue::{Batches, Closed, Sender, queue};
 use crate::schema::ServiceSchema;
-use crate::wire::{CallId, Failure, Headers, Reason, StreamId};
+use crate::wire::{CallId, Durability, Failure, Headers, Reason, StreamId, TaskOptions};
 
 /// A call's outcome on its way to the future that waits for it.
 pub(crate) type Reply = Result<Bytes, Failure>;
@@ -27,7 +27,12 @@ pub(crate) enum Submission {
     End(CallId, StreamId),
     /// This much more of the results may come.
     Credit(CallId, u64),
+    /// Somebody wants to be woken after this long.
+    Wake(Duration, oneshot::Sender<()>),
 }
+
+/// What a recoverable call is accepted as: the task's token, and what its record survives.
+pub(crate) type Acceptance = (CompactString, Durability);
 
 /// What comes to a call with streams, in its order; its outcome is the last.
 #[derive(Debug)]
@@ -68,6 +73,8 @@ pub(crate) enum ReplyTo {
     /// Not known before it is sent.
     Nobody,
     Once(oneshot::Sender<Reply>),
+    /// To a recoverable call, which is told before when it is recorded.
+    Task(oneshot::Sender<Reply>, Option<oneshot::Sender<Acceptance>>),
     /// To a call with streams, whose items go there too.
     Flow(Arrivals),
 }
@@ -93,8 +100,17 @@ impl ReplyTo {
         // Nobody listens any more if the call was dropped; its cancel is on the way.
         match self {
             ReplyTo::Nobody => {}
-            ReplyTo::Once(once) => drop(once.send(reply)),
+            ReplyTo::Once(once) | ReplyTo::Task(once, _) => drop(once.send(reply)),
             ReplyTo::Flow(flow) => drop(flow.0.push(Arrival::End(reply.map_err(Box::new)))),
+        }
+    }
+
+    /// Tells a recoverable call that it is recorded.
+    pub(crate) fn accepted(&mut self, acceptance: Acceptance) {
+        if let ReplyTo::Task(_, accepted) = self
+            && let Some(accepted) = accepted.take()
+        {
+            let _ = accepted.send(acceptance);
         }
     }
 
@@ -130,6 +146,8 @@ pub(crate) struct NewCall {
     pub(crate) one_way: bool,
     pub(crate) streams: Streams,
     pub(crate) idempotent: bool,
+    /// How it is to be recorded, if its caller knows that it is.
+    pub(crate) task: Option<TaskOptions>,
     /// How long it may take, from when the actor gets it; as long as it takes, if nobody says.
     pub(crate) timeout: Option<Duration>,
     /// The deadline of the call whose handler makes it, if one does.

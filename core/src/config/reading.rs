@@ -71,10 +71,6 @@ impl<'l> Reading<'l> {
         self.findings.known.add(table, Kind::Alien);
     }
 
-    pub(super) fn report(&mut self, mistake: Mistake) {
-        self.findings.mistakes.push(mistake);
-    }
-
     /// Ends the reading: everything that was read, with its origin.
     ///
     /// # Errors

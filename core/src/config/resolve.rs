@@ -10,14 +10,11 @@ use super::origin::Origin;
 use super::reading::Reading;
 use super::section::Section;
 use super::settings::Settings;
-use super::{ClientConfig, Config, Limits, ServerConfig, variables};
+use super::{ClientConfig, Config, LedgerConfig, Limits, ServerConfig};
 use crate::nearest::nearest;
 
 /// The transports of this project; a program may be built without some, or with others.
 const OURS: [&str; 4] = ["unix", "zmq", "redis", "memory"];
-
-/// A table of a later version.
-const LEDGER: &str = "ledger";
 
 /// A configuration without mistakes.
 pub struct Resolved {
@@ -66,7 +63,6 @@ impl Config {
                 reading.leave_alone(name);
             }
         }
-        refuse_ledger(layers, &mut reading);
         let settings = reading.finish()?;
         let Some(transport) = chosen else {
             let problem = "cannot be used with the settings of its table, and did not say why";
@@ -91,6 +87,7 @@ impl Config {
             server: ServerConfig::read(&mut reading.section("server")),
             client: ClientConfig::read(&mut reading.section("client")),
             limits: Limits::read(&mut reading.section("limits")),
+            ledger: LedgerConfig::read(&mut reading.section("ledger")),
         }
     }
 }
@@ -116,22 +113,6 @@ fn check_transport(name: &str, root: &mut Section<'_>, kinds: &[&dyn TransportKi
     root.refuse("transport", &accepted, help);
 }
 
-/// Recoverable calls would silently be lost if the table were ignored.
-fn refuse_ledger(layers: &Layers, reading: &mut Reading<'_>) {
-    let problem = "this version has no ledger yet";
-    if let Some(document) = layers.document().filter(|document| document.get(LEDGER).is_some()) {
-        let mistake = Mistake::new(document.origin(), problem).key(LEDGER);
-        reading.report(mistake.help(Some("remove the table [ledger]".to_owned())));
-    }
-    for key in layers.variables().keys() {
-        if key == LEDGER || key.starts_with("ledger.") {
-            let mistake = Mistake::new(Origin::Variable(variables::name_of(key)), problem).key(key);
-            reading.report(mistake.help(Some("unset it".to_owned())));
-        }
-    }
-    reading.leave_alone(LEDGER);
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -139,7 +120,7 @@ mod tests {
 
     use futures::future::LocalBoxFuture;
 
-    use super::super::Name;
+    use super::super::{Name, StoreChoice};
     use super::*;
     use crate::transport::{Attachment, Link, LinkError};
 
@@ -309,16 +290,12 @@ mod tests {
     }
 
     #[test]
-    fn a_ledger_is_refused_in_this_version() {
-        let mistakes =
-            mistakes(resolve("[ledger]\nstore = 'file'", &[("FARCALL_LEDGER__PATH", "x")]));
-        assert_eq!(
-            mistakes,
-            [
-                "farcall.toml: ledger: this version has no ledger yet\n  help      remove the table [ledger]",
-                "FARCALL_LEDGER__PATH: ledger.path: this version has no ledger yet\n  help      unset it",
-            ]
-        );
+    fn a_ledger_is_chosen_by_its_table() {
+        let resolved = resolve("[ledger]\nstore = 'memory'", &[("FARCALL_LEDGER__CRASHES", "7")]);
+        let ledger = resolved.unwrap().config.ledger;
+        assert_eq!((ledger.store, ledger.crashes), (StoreChoice::Memory, 7));
+        let mistakes = mistakes(resolve("[ledger]\nstore = 'redis'", &[]));
+        assert!(mistakes[0].contains("accepted  one of auto,"), "{mistakes:?}");
     }
 
     #[test]
@@ -326,7 +303,7 @@ mod tests {
         let text = "namespace = '.x'\n[server]\nconcurrency = 2.7\n[unix]\nflock = 0\n[zmq]\ncoop = 1\n[other]\n[ledger]";
         let variables = [("FARCALL_CLIENT__TIMEOUT", "30"), ("FARCALL_X", "1")];
         let error = resolve(text, &variables).unwrap_err();
-        assert!(error.to_string().starts_with("8 mistakes in the configuration\n"), "{error}");
+        assert!(error.to_string().starts_with("7 mistakes in the configuration\n"), "{error}");
     }
 
     #[test]

@@ -55,16 +55,18 @@ pub(super) async fn drive(driver: Driver) {
         async move { out.drive().await }
     });
     let reader = read(&mut stream, &out, &client, &server, &events, spin);
-    tokio::select! {
-        () = closing.cancelled() => {}
+    let is_lost = tokio::select! {
+        // Who is lost and told to close at once is lost.
+        biased;
         reason = reader => lost(reason, &events),
         // Before it is told to, it ends only by failing.
         _ = &mut writer => lost("the link takes nothing more".to_owned(), &events),
-    }
+        () = closing.cancelled() => false,
+    };
     submissions.close();
     // An actor whose mailbox is closed has nothing left to end.
     let _ = client.send(Close).await;
-    let _ = server.send(CloseServer).await;
+    let _ = server.send(CloseServer { lost: is_lost }).await;
     out.close();
     if !writer.is_finished() {
         match tokio::time::timeout(FLUSH, writer).await {
@@ -78,9 +80,10 @@ pub(super) async fn drive(driver: Driver) {
     drop(stream);
 }
 
-fn lost(reason: String, events: &broadcast::Sender<Event>) {
+fn lost(reason: String, events: &broadcast::Sender<Event>) -> bool {
     tracing::error!(%reason, "the link was lost");
     let _ = events.send(Event::LinkLost { reason });
+    true
 }
 
 async fn read(

@@ -12,8 +12,9 @@ use super::drive::{Driver, drive};
 use super::outlet::Outlet;
 use super::{KeepOpen, Node, Shared};
 use crate::client::{Bounds, Submissions};
-use crate::config::Config;
+use crate::config::{Config, StoreChoice};
 use crate::error::{Error, Result};
+use crate::ledger::{FileLedger, LedgerKind, MemoryLedger};
 use crate::observe::ClientMeters;
 use crate::runtime;
 use crate::server::ServerActor;
@@ -105,7 +106,9 @@ async fn start_here(
             stall: limits.stall,
         },
     };
+    let own = transport.ledger();
     let link = transport.open(attachment).await?;
+    let ledgers = ledgers(&config, own, link.shared_queue)?;
 
     let bounds = Bounds {
         calls: limits.max_calls,
@@ -138,7 +141,7 @@ async fn start_here(
             closed: closed.clone(),
         });
         shared = Some(Arc::clone(&made));
-        ServerActor::new(Node::new(made, None), out.clone())
+        ServerActor::new(Node::new(made, None), out.clone(), ledgers)
     });
     let shared = shared.expect("`create` runs its closure before it returns");
     LOCAL.with(|local| {
@@ -158,6 +161,48 @@ async fn start_here(
         closed: shared.closed.clone(),
     }));
     Ok(Node::new(shared, Some(KeepOpen(closing))))
+}
+
+/// Where recoverable calls are recorded; if nowhere, why, for those that make some.
+fn ledgers(
+    config: &Config,
+    own: Option<Arc<dyn LedgerKind>>,
+    shared_queue: bool,
+) -> Result<Result<Arc<dyn LedgerKind>, String>> {
+    let transport = &config.transport;
+    let store: Arc<dyn LedgerKind> = match (config.ledger.store, own) {
+        (StoreChoice::Off, _) => {
+            return Ok(Err("this server records no tasks (ledger.store = \"off\")".to_owned()));
+        }
+        (StoreChoice::Auto, Some(own)) => return Ok(Ok(own)),
+        (StoreChoice::Auto, None) if shared_queue => {
+            return Ok(Err(format!(
+                "this server records no tasks: they cannot be recorded yet with transport {transport}"
+            )));
+        }
+        (StoreChoice::Auto | StoreChoice::File, _) => {
+            let path = config.ledger.path.clone().or_else(FileLedger::default_path);
+            match path {
+                Some(path) => Arc::new(FileLedger::new(path)),
+                None => {
+                    let message = "this server records no tasks: there is no home folder for them, so \
+                                   set ledger.path";
+                    return Ok(Err(message.to_owned()));
+                }
+            }
+        }
+        (StoreChoice::Memory, _) => Arc::new(MemoryLedger::new()),
+    };
+    if shared_queue {
+        // Any server takes a call from the queue, and all must see one ledger.
+        let message = format!(
+            "ledger.store = \"{}\" cannot be used with transport {transport}, whose servers share a \
+             queue: leave it out, or set it to \"off\"",
+            store.name()
+        );
+        return Err(Error::Link(LinkError::new(message)));
+    }
+    Ok(Ok(store))
 }
 
 /// Nodes that one runner drives, each with what tells it to close and what says that it has.

@@ -184,6 +184,12 @@ impl MethodWriter<'_> {
         })
     }
 
+    /// Calls of it are recorded as tasks.
+    #[must_use = "the method is put down already; this gives it back for more"]
+    pub fn recoverable(self) -> Self {
+        self.each(|offered, expected| (offered.recoverable, expected.recoverable) = (true, true))
+    }
+
     /// Its options.
     pub fn options(self, idempotent: bool, timeout: Option<Duration>) {
         self.each(|offered, expected| {

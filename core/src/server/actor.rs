@@ -1,9 +1,11 @@
 //! The server actor: admits calls, begins their handlers, and sends their outcomes.
 
+mod ledgers;
 mod opening;
 mod queries;
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -18,10 +20,12 @@ use super::handler::{Begun, begin};
 use super::replies::ReplyTo;
 use super::services::Services;
 use super::sessions::{Running, Stage};
+use super::tasks::{Asked, LEDGER, Tasks};
 use super::watch::Watch;
 use super::{DrainReport, replies};
 use crate::context::{Beginning, Context as CallContext};
 use crate::deadlines::LONGEST;
+use crate::ledger::{FromLedger, LedgerKind};
 use crate::node::{Node, Outlet};
 use crate::observe;
 use crate::params::Params;
@@ -49,6 +53,12 @@ pub(crate) struct ServerActor {
     drain: Option<Drain>,
     /// It has been told to stop, once and for all.
     draining: bool,
+    tasks: Tasks,
+    /// Where recoverable calls are recorded, and if nowhere, why.
+    ledgers: Option<Arc<dyn LedgerKind>>,
+    no_ledger: String,
+    to_ledgers: Sender<FromLedger<Asked>>,
+    from_ledgers: Option<Batches<FromLedger<Asked>>>,
 }
 
 /// What came in on the link for the serving side, in its order.
@@ -95,14 +105,26 @@ pub(crate) type ServeReply = oneshot::Sender<Result<Announcement, ServeError>>;
 #[rtype(result = "()")]
 pub(crate) struct DrainServer(pub(crate) Duration, pub(crate) oneshot::Sender<DrainReport>);
 
-/// Cancels what is left and ends.
+/// Cancels what is left and ends. One whose link was lost ends as if it had died: whether a task that ran here
+/// was the cause, nobody knows.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub(crate) struct CloseServer;
+pub(crate) struct CloseServer {
+    pub(crate) lost: bool,
+}
 
 impl ServerActor {
-    pub(crate) fn new(node: Node, out: Outlet) -> Self {
+    pub(crate) fn new(
+        node: Node,
+        out: Outlet,
+        ledgers: Result<Arc<dyn LedgerKind>, String>,
+    ) -> Self {
         let (handlers, from_handlers) = queue();
+        let (to_ledgers, from_ledgers) = queue();
+        let (ledgers, no_ledger) = match ledgers {
+            Ok(kind) => (Some(kind), String::new()),
+            Err(why) => (None, why),
+        };
         let room = node.config().limits.max_queued_bytes;
         ServerActor {
             node,
@@ -116,6 +138,11 @@ impl ServerActor {
             out,
             drain: None,
             draining: false,
+            tasks: Tasks::default(),
+            ledgers,
+            no_ledger,
+            to_ledgers,
+            from_ledgers: Some(from_ledgers),
         }
     }
 
@@ -127,6 +154,7 @@ impl ServerActor {
             served.meters.load(running, waiting);
         }
         if self.calls.is_empty()
+            && self.tasks.is_idle()
             && let Some(drain) = self.drain.take()
         {
             ctx.cancel_future(drain.timer);
@@ -172,6 +200,12 @@ impl ServerActor {
     /// Tells the caller, and whoever listens, how a call ended.
     fn reply(&mut self, (peer, id): CallKey, to: ReplyTo, outcome: Outcome) {
         let ReplyTo { one_way, streams, watch, receipt } = to;
+        if peer == LEDGER {
+            if let Some(watch) = watch {
+                watch.done(&outcome);
+            }
+            return self.attempt_ended(id, outcome);
+        }
         if one_way {
             if let Some(watch) = watch {
                 watch.done(&outcome);
@@ -233,7 +267,7 @@ impl ServerActor {
     fn call(&mut self, peer: PeerId, call: Box<CallFrame>, receipt: Option<Receipt>, now: Instant) {
         // Without a session its end was in this very batch.
         let Some(session) = self.calls.sessions.get(peer) else { return self.let_go(receipt) };
-        if session.has(call.id) {
+        if session.has(call.id) || self.tasks.waits((peer, call.id)) {
             self.let_go(receipt);
             return self.disconnect(peer, format!("it sent {} twice", call.id));
         }
@@ -248,6 +282,9 @@ impl ServerActor {
             Ok(found) => found,
             Err(failure) => return self.turn_away(peer, &call, receipt, failure),
         };
+        if method.recoverable {
+            return self.record(at, method, peer, *call, receipt);
+        }
         let deadline = now + call.time_left.min(LONGEST);
         let meters = self.services.at_mut(at).meters.method(method.at, &call.method);
         let watch = meters.map(|meters| Watch::arrived(meters, now, call.is_one_way()));
@@ -299,6 +336,7 @@ impl ServerActor {
             let streams = self.streams(handler_key, &options);
             let served = self.services.at(at);
             let service = &served.scope.service;
+            let task = if key.0 == LEDGER { self.tasks.scope(key.1) } else { None };
             let span = observe::server_span(service, &call.method, &caller, &options.headers);
             let context = CallContext::new(Beginning {
                 server: Rc::clone(&served.scope),
@@ -309,6 +347,7 @@ impl ServerActor {
                 attempt: options.attempt,
                 streams,
                 span,
+                task,
             });
             let intercepted = served.service.__intercepted();
             if intercepted {
@@ -321,7 +360,7 @@ impl ServerActor {
                 Begun::Done(outcome) => {
                     let to = ReplyTo { one_way, streams: method.streams, watch, receipt };
                     self.reply(key, to, outcome);
-                    next = self.next(at, lane);
+                    next = self.next_turn(at, lane);
                 }
                 Begun::Pending(handler) => {
                     if options.streams > 0 {
@@ -398,15 +437,32 @@ impl ServerActor {
         }
     }
 
+    /// The same where tasks wait for places too: they and calls take turns.
+    fn next_turn(&mut self, at: usize, lane: Lane) -> Option<Waiting> {
+        if lane == Lane::Plain && !self.draining && self.tasks.takes_turn(at) {
+            self.claim_for(at, 1);
+            return None;
+        }
+        let next = self.next(at, lane);
+        if next.is_none() {
+            self.claim(at);
+        }
+        next
+    }
+
     /// A call's place is free.
     fn free(&mut self, at: usize, lane: Lane) {
-        if let Some(next) = self.next(at, lane) {
+        if let Some(next) = self.next_turn(at, lane) {
             self.run(at, next);
         }
     }
 
     /// Ends a call whose outcome nobody wants, wherever it stands.
     fn cancel(&mut self, key: CallKey) {
+        if self.tasks.waits(key) {
+            // The waiting ends, and not the task.
+            self.tasks.leave(key);
+        }
         if let Some(taken) = self.calls.take(key) {
             self.end(taken);
         }
@@ -553,6 +609,7 @@ impl ServerActor {
                 self.calls.sessions.peer_up(caller, limit);
             }
             ServerInbound::PeerDown(peer) => {
+                self.tasks.peer_down(peer);
                 for taken in self.calls.peer_down(peer) {
                     self.end(taken);
                 }
@@ -568,6 +625,9 @@ impl Actor for ServerActor {
     fn started(&mut self, ctx: &mut Context<Self>) {
         if let Some(handlers) = self.from_handlers.take() {
             ctx.add_stream(handlers);
+        }
+        if let Some(ledgers) = self.from_ledgers.take() {
+            ctx.add_stream(ledgers);
         }
     }
 }
@@ -646,9 +706,13 @@ impl Handler<DrainServer> for ServerActor {
 }
 
 impl Handler<CloseServer> for ServerActor {
-    type Result = ();
+    type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, _: CloseServer, ctx: &mut Context<Self>) {
+    fn handle(
+        &mut self,
+        CloseServer { lost }: CloseServer,
+        ctx: &mut Context<Self>,
+    ) -> ResponseFuture<()> {
         self.draining = true;
         let waiting = self.calls.give_back_all();
         if !waiting.is_empty() {
@@ -656,10 +720,13 @@ impl Handler<CloseServer> for ServerActor {
             self.announce(ServerState::Draining);
             self.put_back(waiting);
         }
+        let dead = lost.then(|| self.close_ledgers());
         self.abandon("the server was closed");
+        let closed = dead.unwrap_or_else(|| self.close_ledgers());
         self.announce(ServerState::Gone);
         self.out.send(&mut self.batch);
         ctx.stop();
+        closed
     }
 }
 

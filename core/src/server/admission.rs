@@ -138,6 +138,13 @@ impl<T> Admission<T> {
         }
     }
 
+    /// Takes a place without waiting for one.
+    pub(crate) fn reserve(&mut self, lane: Lane) -> bool {
+        let has_room = self.running.has_room(lane);
+        *self.running.of(lane) += usize::from(has_room);
+        has_room
+    }
+
     /// A call that was admitted to wait.
     pub(crate) fn wait(&mut self, peer: PeerId, lane: Lane, call: T) -> Ticket {
         self.number += 1;

@@ -168,6 +168,11 @@ impl Calls {
         }
     }
 
+    /// Takes a place to run in, if there is one for this lane. It is given back by [`next`](Calls::next).
+    pub(super) fn reserve(&mut self, service: usize, lane: Lane) -> bool {
+        self.desks[service].reserve(lane)
+    }
+
     /// Counts the bytes of a call that is to wait, if there is room for them: a peer may have as many
     /// as nobody has. So one that fills its share leaves half to the others, and each of them finds
     /// some left, however many there are. (The scheme is that of dynamic thresholds for shared

@@ -7,6 +7,7 @@ use compact_str::CompactString;
 
 use super::actor::{Audience, ServeReply};
 use crate::context::Serving;
+use crate::ledger::LedgerStore;
 use crate::nearest::nearest_few;
 use crate::observe::ServedMeters;
 use crate::service::{Descriptor, IntoService, MethodDescriptor, Service};
@@ -42,6 +43,8 @@ pub(super) struct Method {
     arguments: u32,
     /// Whether it gives a stream of results.
     pub(super) streams: bool,
+    /// Whether calls of it are recorded.
+    pub(super) recoverable: bool,
 }
 
 pub(super) struct Opening {
@@ -50,6 +53,8 @@ pub(super) struct Opening {
     pub(super) announcement: Announcement,
     pub(super) to: Audience,
     pub(super) reply: ServeReply,
+    /// Where its tasks are recorded, once that is open.
+    pub(super) ledger: Option<Box<dyn LedgerStore>>,
 }
 
 impl Services {
@@ -84,12 +89,22 @@ impl Services {
         self.opening.insert(name, opening);
     }
 
+    /// A service that is not reachable yet.
+    pub(super) fn opening_mut(&mut self, name: &str) -> Option<&mut Opening> {
+        self.opening.get_mut(name)
+    }
+
     pub(super) fn take_opening(&mut self, name: &str) -> Option<Opening> {
         self.opening.remove(name)
     }
 
     pub(super) fn push(&mut self, served: Served) {
         self.served.push(served);
+    }
+
+    /// How many places are taken.
+    pub(super) fn count(&self) -> usize {
+        self.served.len()
     }
 
     /// The place of the service of this name: the last one, if it was served again after its identity
@@ -132,8 +147,9 @@ impl Services {
         match &call.options {
             None if method.arguments == 0 && !method.streams => Ok((at, method)),
             None => Err(method.misfit(&call.method, &CallOptions::default())),
-            Some(options) if options.task.is_some() => {
-                let message = "this server has no ledger to record tasks in";
+            Some(options) if options.task.is_some() && !method.recoverable => {
+                let message =
+                    format!("`{}` is not recoverable: its calls are not recorded", call.method);
                 Err(Failure::new(Reason::Unsupported, message))
             }
             Some(options) if method.fits(options) => Ok((at, method)),
@@ -145,7 +161,7 @@ impl Services {
 impl Method {
     fn new(at: usize, descriptor: &MethodDescriptor) -> Self {
         let arguments = u32::try_from(descriptor.argument_streams()).unwrap_or(u32::MAX);
-        Method { at, arguments, streams: descriptor.stream }
+        Method { at, arguments, streams: descriptor.stream, recoverable: descriptor.recoverable }
     }
 
     /// Whether the call has the streams that the method has.
@@ -200,7 +216,10 @@ fn unusable(descriptor: &Descriptor) -> Option<String> {
     let mut seen = std::collections::HashSet::new();
     descriptor.methods.iter().find_map(|method| {
         let name = &*method.name;
-        if name.is_empty() || name.len() > crate::wire::MAX_NAME_BYTES {
+        let streams = method.stream || method.argument_streams() > 0;
+        if method.recoverable && streams {
+            Some(format!("the method `{name}` has streams, and cannot be recoverable"))
+        } else if name.is_empty() || name.len() > crate::wire::MAX_NAME_BYTES {
             let limit = crate::wire::MAX_NAME_BYTES;
             Some(format!("the name of a method has 1 to {limit} bytes, not `{name}`"))
         } else if !seen.insert(name) {

@@ -5,13 +5,14 @@ use std::rc::Rc;
 
 use super::admission::{Lane, Ticket};
 use super::replies::ReplyTo;
+use super::tasks::LEDGER;
 use super::watch::Watch;
 use crate::context::Context;
 use crate::peer::PeerInfo;
 use crate::stream::CallKey;
 use crate::table::Table;
-use crate::transport::{PeerId, Receipt};
-use crate::wire::CallId;
+use crate::transport::{Credentials, PeerId, Receipt};
+use crate::wire::{CallId, NodeId};
 
 /// All sessions.
 #[derive(Debug, Default)]
@@ -91,6 +92,16 @@ impl Sessions {
         self.sessions.insert(peer, session);
     }
 
+    /// Attempts of tasks are calls of a session that is nobody's.
+    pub(crate) fn keep_tasks(&mut self) {
+        if !self.sessions.contains_key(&LEDGER) {
+            let (identity, credentials) = ("".into(), Credentials::default());
+            let node = NodeId(uuid::Uuid::nil());
+            let nobody = PeerInfo { identity, node, peer: LEDGER, credentials };
+            self.peer_up(nobody, usize::MAX);
+        }
+    }
+
     /// The session is over; its calls are handed out to be cancelled.
     pub(crate) fn peer_down(&mut self, peer: PeerId) -> Vec<(CallId, Stage)> {
         let session = self.sessions.remove(&peer);
@@ -159,6 +170,7 @@ impl Sessions {
 
     /// Whoever has a session, for lists.
     pub(crate) fn peers(&self) -> impl Iterator<Item = &PeerInfo> {
-        self.sessions.values().map(|session| &*session.caller)
+        let peers = self.sessions.iter().filter(|(peer, _)| **peer != LEDGER);
+        peers.map(|(_, session)| &*session.caller)
     }
 }

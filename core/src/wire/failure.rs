@@ -155,6 +155,8 @@ reasons! {
     DeadlineExceeded = 41, OutcomeUnknown, "deadline_exceeded";
     /// The wait ended before the task did; its token is still good.
     Pending = 42, OutcomeUnknown, "pending";
+    /// Its ledger does not know the task, or not any more.
+    Forgotten = 43, OutcomeUnknown, "forgotten";
 }
 
 #[cfg(test)]

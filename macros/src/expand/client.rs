@@ -92,6 +92,7 @@ fn call(method: &Method, service: &Service) -> TokenStream {
     let Returns { ty, bytes, error, stream } = &method.returns;
     let decode = decode(ty, *bytes, method.opaque, &support);
     let (kind, typed, call) = match stream {
+        None if method.recoverable => ("TaskCall", "typed_task", "__task_call"),
         None => ("Call", "typed", "__call"),
         Some(_) => ("StreamCall", "typed_stream", "__stream_call"),
     };

@@ -50,12 +50,14 @@ fn method(method: &Method, support: &TokenStream) -> TokenStream {
         quote!(.error(#ty, #of_error))
     });
     let stream = returns.stream.map(|_| quote!(.stream()));
+    let recoverable = method.recoverable.then(|| quote!(.recoverable()));
     let (idempotent, timeout) = (method.idempotent, timeout(method));
     quote! {
         .method(#name, #docs, #result, #of_result)
         #(#params)*
         #error
         #stream
+        #recoverable
         .options(#idempotent, #timeout);
     }
 }

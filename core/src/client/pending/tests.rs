@@ -48,6 +48,7 @@ impl Table {
     fn call(&mut self, change: impl FnOnce(&mut NewCall)) -> (CallId, Outcome) {
         let (reply, outcome) = oneshot::channel();
         let mut new = NewCall {
+            task: None,
             target: Target::Service,
             service: "calc".into(),
             method: "add".into(),

@@ -7,6 +7,7 @@ use compact_str::CompactString;
 use super::{Audience, Serve, ServerActor, Taken};
 use crate::context::Serving;
 use crate::event::Event;
+use crate::ledger::{FromLedger, LedgerActor, LedgerStore, Opening as LedgerOpening, StoreError};
 use crate::observe::ServedMeters;
 use crate::server::services::{Opening, Served, make, methods};
 use crate::transport::{Outbound, ServeError};
@@ -45,14 +46,61 @@ impl ServerActor {
             concurrency: server.concurrency as u64,
             backlog: server.backlog as u64,
         };
-        let ask = Outbound::Serve(Box::new(announcement.clone()));
-        let opening = Opening { service, descriptor, announcement, to, reply };
-        match to {
-            Audience::Everybody => {
-                self.batch.push(ask);
-                self.services.opening(name, opening);
+        let recoverable = descriptor.methods.iter().any(|method| method.recoverable);
+        let opening = Opening { service, descriptor, announcement, to, reply, ledger: None };
+        if let Some(kind) = self.ledgers.as_ref().filter(|_| recoverable) {
+            // Before anybody can find it: what comes then can be recorded.
+            let ledger = kind.open(LedgerOpening {
+                namespace: self.node.config().namespace.as_str().into(),
+                service: name.clone(),
+                server: self.node.server_id().clone(),
+                node: self.node.id(),
+                policy: self.node.config().ledger.policy(),
+            });
+            self.services.opening(name.clone(), opening);
+            let to_server = self.to_ledgers.clone();
+            actix::spawn(async move {
+                let _ = to_server.push(FromLedger::Opened(name, ledger.await));
+            });
+            return;
+        }
+        self.services.opening(name.clone(), opening);
+        self.reach(&name);
+    }
+
+    /// The ledger of a service is open, or not.
+    pub(super) fn ledger_opened(
+        &mut self,
+        name: &CompactString,
+        result: Result<Box<dyn LedgerStore>, StoreError>,
+    ) {
+        match (self.services.opening_mut(name), result) {
+            (Some(opening), Ok(store)) => {
+                opening.ledger = Some(store);
+                self.reach(name);
             }
-            Audience::Peers => self.opened(name, opening, 0),
+            (Some(_), Err(error)) => {
+                if let Some(opening) = self.services.take_opening(name) {
+                    let _ = opening.reply.send(Err(ServeError::Ledger(error)));
+                }
+            }
+            (None, _) => {}
+        }
+    }
+
+    /// Makes a service reachable for those it is for.
+    fn reach(&mut self, name: &CompactString) {
+        let Some(opening) = self.services.opening_mut(name) else { return };
+        match opening.to {
+            Audience::Everybody => {
+                let ask = Outbound::Serve(Box::new(opening.announcement.clone()));
+                self.batch.push(ask);
+            }
+            Audience::Peers => {
+                if let Some(opening) = self.services.take_opening(name) {
+                    self.opened(name.clone(), opening, 0);
+                }
+            }
         }
     }
 
@@ -81,10 +129,17 @@ impl ServerActor {
 
     /// A service may be called.
     fn opened(&mut self, name: CompactString, opening: Opening, epoch: u64) {
-        let Opening { service, descriptor, mut announcement, to, reply } = opening;
+        let Opening { service, descriptor, mut announcement, to, reply, ledger } = opening;
         announcement.epoch = epoch;
         let meters = ServedMeters::new(&name, descriptor.methods.len());
         let (node, server) = (self.node.clone(), announcement.server.clone());
+        if let Some(ledger) = ledger {
+            let (at, durability) = (self.services.count(), ledger.durability());
+            let asks = LedgerActor::open(ledger, at, self.to_ledgers.clone());
+            let names = (self.node.config().namespace.clone(), name.clone());
+            self.tasks.open(at, durability, names, asks);
+            self.calls.sessions.keep_tasks();
+        }
         let scope = Rc::new(Serving { node, service: name, server, epoch });
         let limits = &self.node.config().server;
         self.calls.serve(limits.concurrency, limits.backlog);

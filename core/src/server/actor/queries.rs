@@ -14,6 +14,9 @@ use crate::wire::{CallId, Failure, Reason, ServerState};
 
 impl ServerActor {
     pub(super) fn query(&mut self, peer: PeerId, id: CallId, subject: &str, params: Bytes) {
+        if subject.starts_with("task.") {
+            return self.task_query((peer, id), subject, &params);
+        }
         let outcome = match subject {
             "status" => encode(self.status()),
             "ping" => Ok(Bytes::from_static(NULL)),

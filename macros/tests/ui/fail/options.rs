@@ -15,8 +15,6 @@ trait Calc {
     async fn twice_apart(&self);
     #[farcall(idempotent = true)]
     async fn valued(&self);
-    #[farcall(recoverable)]
-    async fn recoverable(&self);
     #[farcall(timeout = 2)]
     async fn number(&self);
     #[farcall(timeout = "2")]
