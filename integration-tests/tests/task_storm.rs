@@ -81,7 +81,7 @@ async fn work(worker: u64, storm: &Client, effects: &Path, history: &History, ch
 }
 
 async fn kill(world: &UnixWorld, history: &History, chance: &Chance) {
-    let options = SERVERS.map(|id| Options::new(id));
+    let options = SERVERS.map(Options::new);
     let mut servers = options.each_ref().map(|options| world.spawn(options));
     for _ in 0..KILLS {
         let goal = *history.ended.borrow() + BETWEEN;
