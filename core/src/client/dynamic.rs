@@ -164,7 +164,8 @@ impl Client {
     /// The tasks that the servers of the service have, the newest first, `limit` at most.
     ///
     /// # Errors
-    /// As of any call; none if there is no server.
+    /// A server does not answer within `[client] wait_for_server`, as one that is stopped; otherwise as of any call. No
+    /// server at all is an empty list.
     pub async fn tasks(&self, limit: usize) -> Result<Vec<TaskInfo>, CallError> {
         let tasks = super::holder::list(&self.node, &self.service, limit).await;
         tasks.map_err(|failure| CallError::new(failure, self.service.clone(), "tasks".into(), true))

@@ -3,11 +3,12 @@
 //! A task belongs to one ledger, and a ledger has one holder or a few, which change when servers die. So all
 //! servers of the service are asked; one that does not have the ledger says so at once.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
-use futures::future::select;
+use futures::future::{Either, select};
 use futures::stream::{FuturesUnordered, StreamExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,7 +18,7 @@ use super::sent::Sent;
 use super::{Reply, Target};
 use crate::deadlines::LONGEST;
 use crate::event::Event;
-use crate::ledger::{Answer, TaskToken};
+use crate::ledger::{Answer, TaskInfo, TaskToken};
 use crate::node::Node;
 use crate::params::encode_dynamic;
 use crate::transport::PeerId;
@@ -26,6 +27,9 @@ use crate::wire::{Failure, Reason, ServerState};
 
 /// When nobody has a task now, it is asked for again after this long, or when a server comes up.
 const AGAIN: Duration = Duration::from_millis(200);
+
+/// When some servers have said that they have not got it and others say nothing, all are asked anew after this long.
+const ANEW: Duration = Duration::from_secs(3);
 
 /// What one server says.
 enum Word<T> {
@@ -90,7 +94,7 @@ async fn ask<T>(
         Some(patience) => node.sleep(patience).boxed(),
         None => futures::future::pending().boxed(),
     };
-    loop {
+    'ask: loop {
         // Before the list is made, so that nobody comes up unnoticed between.
         let mut events = node.events();
         let servers = node.servers(token.service()).await;
@@ -98,8 +102,27 @@ async fn ask<T>(
         let servers = servers.into_iter().filter(|server| server.state != ServerState::Gone);
         let mut asked: FuturesUnordered<_> =
             servers.map(|server| put(node, server.peer, token, subject)).collect();
-        let (mut unknown, mut lost) = (false, false);
-        while let Some(reply) = asked.next().await {
+        let (mut unknown, mut lost, mut elsewhere) = (false, false, false);
+        let mut anew = node.sleep(ANEW).boxed();
+        loop {
+            let or_time = select(&mut over, &mut anew);
+            let reply = match select(asked.next(), or_time).await {
+                Either::Left((Some(reply), _)) => reply,
+                Either::Left((None, _)) => break,
+                // One that is stopped answers nobody: meanwhile the task may have come to another.
+                Either::Right((Either::Right(_), _)) if elsewhere => continue 'ask,
+                Either::Right((Either::Right(_), _)) => {
+                    anew = node.sleep(ANEW).boxed();
+                    continue;
+                }
+                Either::Right((Either::Left(_), _)) => {
+                    let service = token.service();
+                    let message =
+                        format!("a server of `{service}` that may have the task does not answer");
+                    return Err(Failure::new(Reason::NoServer, message));
+                }
+            };
+            elsewhere = true;
             match read(reply) {
                 Word::Found(answer) => return answer,
                 Word::NotHere => {}
@@ -118,7 +141,7 @@ async fn ask<T>(
             _ => None,
         });
         let again = select(Box::pin(up), node.sleep(AGAIN).boxed());
-        if let futures::future::Either::Right(_) = select(again, &mut over).await {
+        if let Either::Right(_) = select(again, &mut over).await {
             let message = format!("no server of `{service}` has the ledger of the task now");
             return Err(Failure::new(Reason::NoServer, message));
         }
@@ -184,21 +207,38 @@ fn broken<T>(failure: Failure) -> Word<Result<T, Failure>> {
     Word::Found(Err(failure))
 }
 
+/// Tasks, and how many there are.
+type Listed = (Vec<TaskInfo>, usize);
+
 /// The tasks of a service, of every server that has some: newest first within each ledger.
 pub(super) async fn list(
     node: &Node,
     service: &str,
     limit: usize,
-) -> Result<Vec<crate::ledger::TaskInfo>, Failure> {
+) -> Result<Vec<TaskInfo>, Failure> {
     let servers = node.servers(service).await;
     let servers = servers.map_err(|it| Failure::new(Reason::Closed, it.to_string()))?;
+    let mut silent: BTreeSet<_> = servers.iter().map(|server| server.server.clone()).collect();
     let servers = servers.into_iter().filter(|server| server.state != ServerState::Gone);
-    let mut tasks = std::collections::BTreeMap::new();
-    let params = (service, limit);
-    let mut asked: FuturesUnordered<_> =
-        servers.map(|server| put_to(node, server.peer, "task.list", &params)).collect();
-    while let Some(reply) = asked.next().await {
-        type Listed = (Vec<crate::ledger::TaskInfo>, usize);
+    let mut tasks = BTreeMap::new();
+    let params = &(service, limit);
+    let mut asked: FuturesUnordered<_> = servers
+        .map(|server| async move {
+            (put_to(node, server.peer, "task.list", params).await, server.server)
+        })
+        .collect();
+    let mut over = node.sleep(node.config().client.wait_for_server).boxed();
+    loop {
+        let (reply, server) = match select(asked.next(), &mut over).await {
+            Either::Left((Some(said), _)) => said,
+            Either::Left((None, _)) => break,
+            Either::Right(_) => {
+                let silent: Vec<_> = silent.iter().map(|server| format!("`{server}`")).collect();
+                let message = format!("no answer from server {}", silent.join(", "));
+                return Err(Failure::new(Reason::DeadlineExceeded, message));
+            }
+        };
+        silent.remove(&server);
         match reply {
             Ok(answer) => {
                 if let Word::Found((listed, _)) = word::<Listed>(&answer)? {

@@ -273,11 +273,11 @@ async fn what_was_settled_while_the_broker_refused_is_settled_in_the_end() {
         pending.0
     };
     // It takes the call, and cannot say what became of it.
-    broker.command(&["ACL", "SETUSER", SERVER, "-hmget"]);
+    broker.command(&["ACL", "SETUSER", SERVER, "-xack"]);
     let call = tokio::task::spawn_local(contract.call::<i64>("add", (1, 2)).timeout(HOUR));
-    until("it is refused", async || refusals(&broker, SERVER, "hmget") >= 1).await;
+    until("it is refused", async || refusals(&broker, SERVER, "xack") >= 1).await;
     assert_eq!(taken(), 1);
-    broker.command(&["ACL", "SETUSER", SERVER, "+hmget"]);
+    broker.command(&["ACL", "SETUSER", SERVER, "+xack"]);
     until("nothing is left", async || taken() == 0).await;
     call.abort();
 }
