@@ -23,13 +23,14 @@ pub(crate) struct Contest {
     pub(crate) references: &'static [&'static str],
     /// Libraries whose versions decide the figures.
     pub(crate) packages: &'static [&'static str],
-    /// Whether there is a broker: then its time counts, and two servers share calls. Without one,
-    /// connections are the server's, and cost it memory.
+    /// Whether there is a broker: then its time counts, and two servers share calls.
     pub(crate) brokered: bool,
+    /// Whether the memory of idle connections at the server is measured.
+    pub(crate) idle: bool,
 }
 
 /// Every contest, in the order of their sections.
-pub(crate) const ALL: &[&Contest] = &[&UNIX, &REDIS];
+pub(crate) const ALL: &[&Contest] = &[&UNIX, &REDIS, &TASKS];
 
 /// Sockets of one machine.
 pub(crate) static UNIX: Contest = Contest {
@@ -53,6 +54,7 @@ whole batch.",
     references: &["raw-mux", "tarpc-bincode", "tonic"],
     packages: &["tokio", "tarpc", "bincode", "serde_cbor", "tonic", "h2", "prost"],
     brokered: false,
+    idle: true,
 };
 
 /// A broker that a fleet shares.
@@ -77,6 +79,29 @@ are. Commands are those that Redis counts as executed, the ones inside scripts i
     references: &["redis-bare", "nats"],
     packages: &["tokio", "redis", "async-nats"],
     brokered: true,
+    idle: false,
+};
+
+/// Recoverable calls, and what they rest on.
+pub(crate) static TASKS: Contest = Contest {
+    command: "tasks",
+    title: "Tasks in files",
+    about: "\
+A *call* is a task that its client knows to be recorded: on the disk, by a sync. Client and server \
+are separate processes, started anew for every measurement with a folder of its own; the two bare \
+peers are the client alone. In each round, for each shape, the peers take turns. Figures are medians \
+over the rounds; ratios are medians of the ratios within a round. Compare figures of one run only: \
+what a sync takes differs by twenty times between hours.
+
+Latency is timed on every call when one is in flight, on one in 16 when many are; for the bare peers \
+it is the time of a whole batch.",
+    peers: peers::TASKS,
+    ours: "farcall-file",
+    goals: goals::TASKS,
+    references: &["redb-bare", "disk-bare"],
+    packages: &["tokio", "redb"],
+    brokered: false,
+    idle: false,
 };
 
 #[cfg(test)]

@@ -65,6 +65,12 @@ pub(crate) const REDIS: &[Goal] = &[
     Goal::new(Figure::P50, Shape::calls(32, 1), "redis-bare", Bound::AtMost(1.2)),
 ];
 
+/// Beside the database that tasks are written to.
+pub(crate) const TASKS: &[Goal] = &[
+    Goal::new(Figure::Rate, Shape::calls(32, 64), "redb-bare", Bound::AtLeast(0.7)),
+    Goal::new(Figure::Rate, Shape::calls(32, 1024), "redb-bare", Bound::AtLeast(0.7)),
+];
+
 const OVER_TCP: &str = "farcall-redis-tcp";
 
 /// What a run says of one goal.

@@ -1,11 +1,12 @@
 //! Measures calls and streams between two processes: farcall, other libraries, and the same done by
 //! hand.
 //!
-//! `run` does so over a Unix socket, `redis` through brokers: Redis, and NATS beside it. Both start,
-//! for every measurement, a fresh server process (`serve`) and a fresh client process (`load`), both
-//! this same program, and a fresh broker where there is one. Peers take turns within a round, so that
-//! an hour in which the machine is slow is slow for all of them, and every ratio is taken within a
-//! round before the median over rounds is. Each writes its section of `RESULTS.md`.
+//! `run` does so over a Unix socket, `redis` through brokers: Redis, and NATS beside it; `tasks` for calls
+//! that are recorded on a disk. All start, for every measurement, a fresh server process (`serve`) and a
+//! fresh client process (`load`), both this same program, and a fresh broker where there is one. Peers
+//! take turns within a round, so that an hour in which the machine is slow is slow for all of them, and
+//! every ratio is taken within a round before the median over rounds is. Each writes its section of
+//! `RESULTS.md`.
 //!
 //! | File | Holds |
 //! |---|---|
@@ -80,6 +81,8 @@ enum Command {
     Run(RunArguments),
     /// Measure the peers over Redis, and over NATS beside it, in the same way.
     Redis(RedisArguments),
+    /// Measure how fast recoverable calls are recorded, beside the database and the disk alone.
+    Tasks(TasksArguments),
     /// Echo or stream at a socket or broker; prints `ready`, ends when standard input closes.
     Serve(ServeArguments),
     /// Call the server at a socket or broker for a while, or stream; prints one line of JSON.
@@ -153,6 +156,15 @@ struct RedisArguments {
 }
 
 #[derive(Debug, Args)]
+struct TasksArguments {
+    #[command(flatten)]
+    rounds: RoundsArguments,
+    /// The peers that take part, by name; all of them if left out.
+    #[arg(long, value_name = "PEER", value_delimiter = ',', value_parser = peer_names(peers::TASKS.iter().copied()))]
+    only: Vec<&'static dyn Peer>,
+}
+
+#[derive(Debug, Args)]
 struct PeerArguments {
     #[arg(value_parser = peer_names(peers::all()))]
     peer: &'static dyn Peer,
@@ -209,6 +221,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Run(arguments) => run(arguments),
         Command::Redis(arguments) => redis(arguments),
+        Command::Tasks(arguments) => tasks(arguments),
         Command::Serve(ServeArguments { at: PeerArguments { peer, at }, work }) => {
             lifeline::end_with_standard_input();
             memory::allow_many_connections()?;
@@ -260,6 +273,12 @@ fn redis(arguments: RedisArguments) -> anyhow::Result<()> {
     peers.retain(|peer| !Program::of(*peer).any(|program| without.contains(&program)));
     let plan = Plan { peers, paces: divide, ..plan(&contest::REDIS, &rounds) };
     measure(&plan, &rounds.out)
+}
+
+fn tasks(arguments: TasksArguments) -> anyhow::Result<()> {
+    let TasksArguments { rounds, only } = arguments;
+    let peers = if only.is_empty() { peers::TASKS.to_vec() } else { only };
+    measure(&Plan { peers, ..plan(&contest::TASKS, &rounds) }, &rounds.out)
 }
 
 /// Calls of nobody yet.

@@ -1,6 +1,6 @@
 //! What is measured, in a file for each.
 //!
-//! To add a peer, write its file and name it twice here: as a module and among [`UNIX`] or [`REDIS`]. A
+//! To add a peer, write its file and name it twice here: as a module and among [`UNIX`], [`REDIS`] or [`TASKS`]. A
 //! peer whose clients make calls at the same time from tasks of one thread implements
 //! [`Multiplexed`] and is a [`Peer`] by that; any other implements [`Peer`] itself. One that has
 //! streams implements [`Streaming`] too, and says so.
@@ -24,6 +24,7 @@ mod raw_mux;
 mod raw_tokio;
 mod redis_bare;
 mod tarpc;
+mod tasks;
 mod tonic;
 
 /// Those that talk over a Unix socket, in the order of the tables and of the turns in a round.
@@ -47,6 +48,9 @@ pub(crate) const REDIS: &[&dyn Peer] = &[
     &python::PYTHON,
     &python::PYTHON_ASYNCIO,
 ];
+
+/// Those that make records durable.
+pub(crate) const TASKS: &[&dyn Peer] = &[&tasks::FileTasks, &tasks::BareRedb, &tasks::BareDisk];
 
 /// The most calls that may be in flight: peers with limits of their own set them so that this many
 /// fit.
@@ -217,7 +221,7 @@ impl<P: Multiplexed> Peer for P {
 
 /// Every peer.
 pub(crate) fn all() -> impl Iterator<Item = &'static dyn Peer> {
-    UNIX.iter().chain(REDIS).copied()
+    UNIX.iter().chain(REDIS).chain(TASKS).copied()
 }
 
 /// The peer of this name.

@@ -78,7 +78,7 @@ impl Report<'_> {
         let (name, seconds) = (contest.command, seconds.as_secs_f64());
         let mut command =
             format!("cargo run --release -- {name} --rounds {rounds} --seconds {seconds}");
-        if !contest.brokered && works.len() <= Work::STREAMS.len() {
+        if contest.command == "run" && works.len() <= Work::STREAMS.len() {
             command += &format!(" --work {}", listed(works.iter().map(|work| work.name())));
         }
         if works.contains(&Work::Calls) {
@@ -119,6 +119,8 @@ impl Report<'_> {
             for outcome in goals::divisions(contest, &self.plan.paces, self.results) {
                 goal(f, &outcome)?;
             }
+        }
+        if !contest.idle {
             return Ok(());
         }
         let idle = goals::idle_memory(contest, self.results);

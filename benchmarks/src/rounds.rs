@@ -64,7 +64,7 @@ impl Plan {
 
     /// Those whose idle connections are measured, which are those of calls.
     pub(crate) fn idle_peers(&self) -> impl Iterator<Item = &'static dyn Peer> {
-        let measured = self.works.contains(&Work::Calls) && !self.contest.brokered;
+        let measured = self.works.contains(&Work::Calls) && self.contest.idle;
         self.peers_of(Work::Calls).filter(move |_| measured)
     }
 
