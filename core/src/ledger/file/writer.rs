@@ -451,10 +451,19 @@ impl Writer {
 
     fn read(&self, ledger: Uuid) -> Result<Database, StoreError> {
         let path = self.folder.file(ledger, "redb");
-        let opened = redb::Builder::new().set_cache_size(CACHE).create(&path);
-        let opened = opened.map_err(|error| failed("cannot open", &path, &error))?;
-        Database::read(opened, ledger, self.at.policy.clone())
-            .map_err(|error| failed("cannot use", &path, &error))
+        let is_new = !path.exists();
+        // Whoever is killed while it is made leaves nothing that looks like a ledger.
+        let made = if is_new { self.folder.file(ledger, "new") } else { path.clone() };
+        let opened = redb::Builder::new().set_cache_size(CACHE).create(&made);
+        let opened = opened.map_err(|error| failed("cannot open", &made, &error))?;
+        let database = Database::read(opened, ledger, self.at.policy.clone())
+            .map_err(|error| failed("cannot use", &made, &error))?;
+        if is_new {
+            let kept = fs::rename(&made, &path)
+                .and_then(|()| fs::File::open(self.folder.path())?.sync_all());
+            kept.map_err(|error| failed("cannot keep", &path, &error))?;
+        }
+        Ok(database)
     }
 
     /// Keeps some room for outcomes. Without it no new tasks are taken.
