@@ -15,6 +15,7 @@
 mod actor;
 mod arguments;
 mod book;
+pub(crate) mod broken;
 mod command;
 mod file;
 mod info;
@@ -28,6 +29,7 @@ mod token;
 pub(crate) use actor::{Ask, Asks, FromLedger, LedgerActor};
 pub use arguments::ArgumentsHash;
 pub use book::{Book, Change, Moment};
+pub(crate) use broken::broken;
 pub use command::{
     AcceptRefusal, Accepted, Attempt, Command, Ending, NewTask, Reply, Swept, Verdict, View,
 };

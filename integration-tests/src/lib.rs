@@ -9,6 +9,7 @@ mod redis_sentinels;
 mod redis_server;
 mod redis_world;
 mod scenario;
+pub mod storm;
 mod unix_world;
 mod waiting;
 

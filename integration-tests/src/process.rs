@@ -1,6 +1,6 @@
 //! A server in a process of its own.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
@@ -28,6 +28,26 @@ impl Process {
         // Waiting closes it otherwise, and it would end by that.
         let _open = self.0.stdin.take();
         self.0.wait().expect("it is our child")
+    }
+
+    /// How it has ended, if it has.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().expect("it is our child")
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Writes a line to its standard input. If it has ended it hears nothing.
+    ///
+    /// # Panics
+    /// It was started without a pipe for them.
+    pub fn say(&mut self, line: &str) {
+        let input = self.0.stdin.as_mut().expect("a process that is spoken to");
+        let _ = writeln!(input, "{line}");
     }
 
     /// The next line that it says, without its end; empty at the end. Blocks the calling thread until there is

@@ -3,6 +3,7 @@
 //!     cargo xtask test      everything that must hold before a change lands
 //!     cargo xtask examples  runs the examples alone
 //!     cargo xtask matrix    runs the contract and writes its outcomes into docs/SEMANTICS.md
+//!     cargo xtask storm     kills servers of recoverable calls, and looks whether anything is lost
 //!
 //! It needs nothing but cargo: what else the steps use is found or installed first, and named;
 //! where it cannot be, what to install is said.
@@ -12,6 +13,7 @@ mod examples;
 mod matrix;
 mod redis;
 mod steps;
+mod storm;
 
 use std::process::ExitCode;
 
@@ -24,6 +26,10 @@ usage: cargo xtask COMMAND
             docs/SEMANTICS.md
   examples  runs the examples alone, on unix and on redis
   matrix    runs the contract on every transport and writes that matrix
+  storm     [--kills 1000] [--seed N] [--transport unix] [--store file]
+            kills servers of recoverable calls so often, and looks whether anything is lost
+  storm     --break RULE|all
+            breaks rules of the ledger, in a build of its own, and looks who notices
   help      this
 ";
 
@@ -34,6 +40,7 @@ fn main() -> ExitCode {
         ["test"] => steps::test(),
         ["examples"] => redis::redis_server().and_then(|()| examples::run()),
         ["matrix"] => matrix::run_and_write(),
+        ["storm", ..] => storm::run(&words[1..]),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             Ok(())

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     AcceptRefusal, Accepted, Attempt, Command, DeadBy, Ending, Holder, NewTask, Outcome, Policy,
-    Reply, State, Swept, Task, TaskId, Timestamp, Verdict, View, Why,
+    Reply, State, Swept, Task, TaskId, Timestamp, Verdict, View, Why, broken,
 };
 use crate::transport::Backoff;
 use crate::wire::NodeId;
@@ -125,7 +125,7 @@ impl Book {
     /// A server starts to hold tasks.
     #[must_use]
     pub fn open(&self, server: &str, node: NodeId, now: Timestamp) -> (Holder, Vec<Change>) {
-        let epoch = now.0.max(self.epoch + 1);
+        let epoch = if broken!("epoch not raised") { now.0 } else { now.0.max(self.epoch + 1) };
         let holder = Holder { server: server.to_owned(), node, epoch };
         (holder, vec![Change::Epoch(epoch)])
     }
@@ -205,6 +205,8 @@ impl Book {
         let task = self.find(id)?;
         match &task.state {
             State::Running { holder, .. } if holder == by && task.token == token => Ok(task),
+            State::Running { .. } if broken!("no fencing") => Ok(task),
+            State::Ended { .. } if broken!("outcome overwritten") => Ok(task),
             _ => Err(Reply::Fenced),
         }
     }
@@ -233,7 +235,8 @@ impl Book {
             && let Some(number) = self.keys.get(&(new.method.to_string(), key.key.clone()))
         {
             let known = &self.tasks[number];
-            if known.key.as_ref().is_none_or(|first| first.arguments != key.arguments) {
+            let differs = known.key.as_ref().is_none_or(|first| first.arguments != key.arguments);
+            if differs && !broken!("key with other arguments") {
                 return refused(AcceptRefusal::KeyConflict);
             }
             let known = Some(Box::new(known.clone()));
@@ -279,7 +282,9 @@ impl Book {
 
     /// Begins an attempt of a task.
     fn begin(&self, holder: &Holder, task: &mut Task, params: Bytes, now: Timestamp) -> Attempt {
-        task.token += 1;
+        if !broken!("token not raised") {
+            task.token += 1;
+        }
         task.state = State::Running { holder: holder.clone(), since: now };
         let headers = task.headers.iter();
         Attempt {
@@ -304,11 +309,13 @@ impl Book {
     ) -> (Vec<Attempt>, Vec<Change>) {
         let now = moment.now;
         let is_due = |(due, number): &&(Timestamp, u64)| {
-            *due <= now && self.tasks[number].expires.is_none_or(|expires| expires > now)
+            let expires = self.tasks[number].expires;
+            *due <= now
+                && (broken!("expired task run") || expires.is_none_or(|expires| expires > now))
         };
         // Of those that may have killed their server one runs at a time, so that no other is there when
         // it does so again.
-        let lane = usize::from(lane);
+        let lane = if broken!("lane of one ignored") { limit } else { usize::from(lane) };
         let suspects = self.suspects.iter().take_while(|(due, _)| *due <= now).filter(is_due);
         let ready = self.ready.iter().take_while(|(due, _)| *due <= now).filter(is_due);
         let mut chosen: Vec<_> = suspects.take(lane).chain(ready.take(limit)).collect();
@@ -338,7 +345,9 @@ impl Book {
         match ending {
             Ending::Outcome(outcome) => self.end(task, outcome, now),
             Ending::Again(problem) => {
-                task.failures += 1;
+                if !broken!("failure not counted") {
+                    task.failures += 1;
+                }
                 task.problem = Some(problem);
                 if task.failures >= self.policy.failures {
                     return self.end(task, Outcome::Dead(DeadBy::Failures), now);
@@ -356,7 +365,9 @@ impl Book {
 
     /// The holder of a running task has died.
     fn crashed(&self, mut task: Task, moment: Moment) -> Vec<Change> {
-        task.crashes += 1;
+        if !broken!("crash not counted") {
+            task.crashes += 1;
+        }
         task.problem = Some("the server died while it ran".to_owned());
         let (_, changes) = if task.crashes >= self.policy.crashes {
             self.end(task, Outcome::Dead(DeadBy::Crashes), moment.now)
@@ -412,6 +423,9 @@ impl Book {
         let old = |at: &Timestamp, kept: Duration| at.after(kept) <= now;
         let ended = self.over.iter().take_while(|(at, _)| old(at, self.policy.retention));
         changes.extend(ended.take(SWEEP).map(|(_, number)| Change::Forget(*number)));
+        if broken!("sweep forgets unfinished ones") {
+            changes.extend(self.ready.iter().map(|(_, number)| Change::Forget(*number)));
+        }
         let too_many = self.dead.len().saturating_sub(self.policy.max_dead);
         let dead = self.dead.iter().enumerate().take_while(|(place, (at, _))| {
             *place < too_many || old(at, self.policy.dead_retention)

@@ -6,7 +6,7 @@ use std::io;
 use redb::{Database as Redb, ReadableDatabase, ReadableTable, TableDefinition};
 use uuid::Uuid;
 
-use crate::ledger::{Book, Change, Policy, StoreError, Task};
+use crate::ledger::{Book, Change, Policy, StoreError, Task, broken};
 use crate::value;
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
@@ -113,7 +113,10 @@ fn read(redb: &Redb) -> Result<Result<Vec<Change>, StoreError>, redb::Error> {
 }
 
 fn write(redb: &Redb, changes: &[Change]) -> Result<(), redb::Error> {
-    let begun = redb.begin_write()?;
+    let mut begun = redb.begin_write()?;
+    if broken!("commit without a sync") {
+        begun.set_durability(redb::Durability::None)?;
+    }
     {
         let mut meta = begun.open_table(META)?;
         let mut tasks = begun.open_table(TASKS)?;

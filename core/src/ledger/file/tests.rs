@@ -283,3 +283,15 @@ fn batches_that_wait_are_written_together_and_answered_in_their_order() {
         .collect();
     assert_eq!(numbers, (1..=300).collect::<Vec<u64>>());
 }
+
+#[test]
+fn a_ledger_whose_making_was_cut_short_is_none() {
+    let scene = Scene::new();
+    std::fs::create_dir_all(scene.folder()).unwrap();
+    let ledger = uuid::Uuid::now_v7().simple().to_string();
+    std::fs::write(scene.folder().join(format!("{ledger}.lock")), "").unwrap();
+    std::fs::write(scene.folder().join(format!("{ledger}.new")), [0; 100]).unwrap();
+    let server = scene.open("a");
+    server.accept(task(true));
+    assert_eq!(scene.files("redb").len(), 1, "it has one of its own");
+}

@@ -14,7 +14,7 @@ use super::folder::{Folder, Lock, failed};
 use super::keys::Keys;
 use crate::ledger::{
     AcceptRefusal, Accepted, Change, Command, Holder, Key, Moment, NewTask, Opening, Reply,
-    StoreError, Swept, TaskId,
+    StoreError, Swept, TaskId, broken,
 };
 
 /// One batch, and who waits for it.
@@ -211,6 +211,16 @@ impl Writer {
             let batch = job.batch.iter().map(|command| self.decide(command.clone()));
             replies.push(batch.collect::<Result<_, _>>().map_err(WriteError::Broken)?);
         }
+        if broken!("accepted before it is recorded")
+            && all(jobs, |it| matches!(it, Command::Accept(_)))
+        {
+            // They go with what comes next.
+            return Ok(replies);
+        }
+        if broken!("told before the commit") && all(jobs, |it| matches!(it, Command::Finish { .. }))
+        {
+            return Ok(replies);
+        }
         for held in &mut self.held {
             let changes = std::mem::take(&mut held.changes);
             held.database().write(&changes)?;
@@ -393,9 +403,22 @@ impl Writer {
         let database = self.read(lock.ledger)?;
         let (holder, mut changes) =
             database.book.open(&self.at.server, self.at.node, Moment::now().now);
-        changes.extend(database.book.lost(|_| true, Moment::now()));
+        if !broken!("crashed tasks not resumed") {
+            changes.extend(database.book.lost(|_| true, Moment::now()));
+        }
+        if broken!("recovery of a live twin") {
+            for held in &mut self.held {
+                let lost = held.database().book.lost(|_| true, Moment::now());
+                held.change(lost);
+            }
+        }
         let path = self.folder.file(lock.ledger, "redb");
-        let tidied = self.keys.tidy(lock.ledger, |number| database.book.task(number).is_some());
+        let is_there = |number| database.book.task(number).is_some();
+        let tidied = if broken!("stale claims kept") {
+            Ok(())
+        } else {
+            self.keys.tidy(lock.ledger, is_there)
+        };
         tidied.map_err(|error| failed("cannot tidy up the keys of", &path, &error))?;
         let signed = lock.sign(&self.at.server);
         signed.map_err(|error| failed("cannot sign the lock of", &path, &error))?;
@@ -428,10 +451,19 @@ impl Writer {
 
     fn read(&self, ledger: Uuid) -> Result<Database, StoreError> {
         let path = self.folder.file(ledger, "redb");
-        let opened = redb::Builder::new().set_cache_size(CACHE).create(&path);
-        let opened = opened.map_err(|error| failed("cannot open", &path, &error))?;
-        Database::read(opened, ledger, self.at.policy.clone())
-            .map_err(|error| failed("cannot use", &path, &error))
+        let is_new = !path.exists();
+        // Whoever is killed while it is made leaves nothing that looks like a ledger.
+        let made = if is_new { self.folder.file(ledger, "new") } else { path.clone() };
+        let opened = redb::Builder::new().set_cache_size(CACHE).create(&made);
+        let opened = opened.map_err(|error| failed("cannot open", &made, &error))?;
+        let database = Database::read(opened, ledger, self.at.policy.clone())
+            .map_err(|error| failed("cannot use", &made, &error))?;
+        if is_new {
+            let kept = fs::rename(&made, &path)
+                .and_then(|()| fs::File::open(self.folder.path())?.sync_all());
+            kept.map_err(|error| failed("cannot keep", &path, &error))?;
+        }
+        Ok(database)
     }
 
     /// Keeps some room for outcomes. Without it no new tasks are taken.
@@ -453,4 +485,9 @@ impl Writer {
         }
         self.full = kept.is_err();
     }
+}
+
+/// Whether this is true of all commands.
+fn all(jobs: &[Job], is: fn(&Command) -> bool) -> bool {
+    jobs.iter().flat_map(|job| &job.batch).all(is)
 }

@@ -13,7 +13,7 @@ use crate::deadlines::LONGEST;
 use crate::ledger::{
     AcceptRefusal, Accepted, Answer, ArgumentsHash, Ask, Attempt, Caller as RecordedCaller,
     Command, Ending, FromLedger, Key, NewTask, Outcome, Reply, StoreError, Swept, Task, TaskId,
-    TaskInfo, TaskToken, Verdict,
+    TaskInfo, TaskToken, Verdict, broken,
 };
 use crate::params::Params;
 use crate::peer::PeerInfo;
@@ -314,6 +314,13 @@ impl ServerActor {
                 }))
             }
         };
+        if broken!("acknowledged before the outcome")
+            && let Ending::Outcome(Outcome::Done(value)) = &ending
+        {
+            for waiter in self.tasks.ended(at, scope.id) {
+                self.tell(waiter, Ok(value.clone().into_inner()));
+            }
+        }
         let finish = Command::Finish { task: scope.id, token: scope.attempt, ending };
         self.tasks.ask(at, finish, Asked::Finish(scope.id));
     }
