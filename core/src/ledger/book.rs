@@ -428,6 +428,7 @@ impl Book {
                 .flatten()
                 .min(),
             expired: expired.into_iter().map(|number| self.id(number)).collect(),
+            taken: Vec::new(),
         };
         (Reply::Swept(swept), changes)
     }

@@ -366,7 +366,7 @@ impl ServerActor {
     }
 
     fn swept(&mut self, at: usize, swept: Swept) {
-        for task in swept.expired {
+        for task in swept.expired.into_iter().chain(swept.taken) {
             if let Some(attempt) = self.tasks.attempt(at, task) {
                 self.stop_attempt(attempt);
             }
