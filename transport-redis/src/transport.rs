@@ -95,4 +95,9 @@ impl Transport for Redis {
     fn open(self: Box<Self>, at: Attachment) -> LocalBoxFuture<'static, Result<Link, LinkError>> {
         async move { self.open_now(at).await }.boxed_local()
     }
+
+    /// In the same broker.
+    fn ledger(&self) -> Option<Arc<dyn LedgerKind>> {
+        Some(Arc::new(RedisLedger::new(self.config.clone())))
+    }
 }
