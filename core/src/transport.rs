@@ -87,6 +87,44 @@ pub trait TransportKind: Sync {
 
     /// Reads the table; mistakes are left with `section`, which reports them together.
     fn configure(&self, section: &mut Section<'_>) -> Option<Box<dyn Transport>>;
+
+    /// Reads the table for `[ledger] store = "…"` with this name beside another transport, if tasks can be recorded here.
+    fn ledger(&self, section: &mut Section<'_>) -> Option<Arc<dyn LedgerKind>> {
+        let _ = section;
+        None
+    }
+}
+
+/// A transport whose nodes record tasks elsewhere than it would have them.
+///
+/// [`Config::resolve`](crate::Config::resolve) makes it for `[ledger] store = "redis"` beside another transport.
+pub struct WithLedger {
+    transport: Box<dyn Transport>,
+    ledger: Arc<dyn LedgerKind>,
+}
+
+impl WithLedger {
+    /// Calls go by `transport`, and tasks to `ledger`.
+    #[must_use]
+    pub fn new(transport: Box<dyn Transport>, ledger: Arc<dyn LedgerKind>) -> Self {
+        WithLedger { transport, ledger }
+    }
+}
+
+impl fmt::Debug for WithLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WithLedger").field("ledger", &self.ledger).finish_non_exhaustive()
+    }
+}
+
+impl Transport for WithLedger {
+    fn open(self: Box<Self>, at: Attachment) -> LocalBoxFuture<'static, Result<Link, LinkError>> {
+        self.transport.open(at)
+    }
+
+    fn ledger(&self) -> Option<Arc<dyn LedgerKind>> {
+        Some(Arc::clone(&self.ledger))
+    }
 }
 
 /// Who is attached, and what it allows.

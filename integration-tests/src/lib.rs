@@ -10,6 +10,7 @@ mod redis_server;
 mod redis_world;
 mod scenario;
 pub mod storm;
+mod unix_redis_world;
 mod unix_world;
 mod waiting;
 
@@ -22,5 +23,6 @@ pub use redis_sentinels::RedisSentinels;
 pub use redis_server::{Certificates, RedisOptions, RedisServer};
 pub use redis_world::RedisWorld;
 pub use scenario::{SCENARIO, scenario_service};
+pub use unix_redis_world::UnixRedisWorld;
 pub use unix_world::UnixWorld;
 pub use waiting::{PATIENCE, until, wait_until};

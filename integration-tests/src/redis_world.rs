@@ -150,7 +150,11 @@ impl World for RedisWorld {
     }
 
     fn tasks(&self) -> Option<Durability> {
-        None
+        Some(Durability::Memory)
+    }
+
+    fn takeover(&self) -> Duration {
+        self.lease + Duration::from_secs(5)
     }
 
     fn garbage(&self, options: &Options) -> bool {

@@ -21,6 +21,7 @@ pub struct UnixWorld {
     folder: TempDir,
     ledger: TempDir,
     server: &'static str,
+    variables: Vec<(&'static str, String)>,
 }
 
 impl UnixWorld {
@@ -28,7 +29,14 @@ impl UnixWorld {
     #[must_use]
     pub fn new(server: &'static str) -> Self {
         let folder = || tempfile::tempdir().expect("a temporary folder");
-        UnixWorld { folder: folder(), ledger: folder(), server }
+        UnixWorld { folder: folder(), ledger: folder(), server, variables: Vec::new() }
+    }
+
+    /// The same, with one more setting of all its processes.
+    #[must_use]
+    pub fn variable(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.variables.push((name, value.into()));
+        self
     }
 
     /// The folder of its sockets.
@@ -52,6 +60,7 @@ impl UnixWorld {
             .env("FARCALL_UNIX__SOCKET_DIR", self.path())
             .env("FARCALL_LEDGER__PATH", self.ledger.path())
             .envs(options.variables())
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .spawn();
         Process::new(child.expect("the server's program starts"))

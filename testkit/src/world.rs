@@ -26,6 +26,11 @@ pub trait World {
     /// then the lines about tasks show that, and the matrix says it.
     fn tasks(&self) -> Option<Durability>;
 
+    /// How long it takes at most until a server that is killed and stays away has its tasks taken over.
+    fn takeover(&self) -> Duration {
+        Duration::from_secs(2)
+    }
+
     /// Throws bytes that are no frames at a server, ten thousand times. `false` if this transport
     /// has no place where anybody could.
     fn garbage(&self, options: &Options) -> bool;

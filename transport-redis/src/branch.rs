@@ -640,6 +640,8 @@ impl Branch {
             let mut state = self.state.borrow_mut();
             match &frame {
                 Frame::Answer { id, .. } | Frame::Failure { id, .. } => state.entries.ended(*id),
+                // What is recorded is settled: the queue has no more to do with it.
+                Frame::Accepted { id, .. } => state.entries.ended(*id),
                 Frame::End { id, stream, .. } if *stream == StreamId::RESULT => {
                     state.entries.ended(*id)
                 }

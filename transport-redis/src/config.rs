@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use farcall_core::config::{Section, hide_passwords};
+use farcall_core::wire::Durability;
 
 use crate::connect::address::{self, Address, Endpoint};
 
@@ -71,6 +72,10 @@ pub struct RedisConfig {
     /// How long the server may take to answer a command that does not wait by itself, before the
     /// connection is given up: 2 s, from 10 ms to 10 min.
     pub response_timeout: Duration,
+    /// What the record of a task is to survive at least: `"memory"` (the default; servers, and not the broker),
+    /// `"everysec"` (all but the last second before the broker's machine fails) or `"always"`. A broker that keeps
+    /// less, or does not tell, is refused for ledgers.
+    pub durability: Durability,
 }
 
 /// The table `[redis.sentinel]`: who knows the master.
@@ -115,7 +120,17 @@ impl Default for RedisConfig {
             tls_key: None,
             connect_timeout: 2 * SECOND,
             response_timeout: 2 * SECOND,
+            durability: Durability::Memory,
         }
+    }
+}
+
+/// A durability as Redis calls it.
+pub(crate) fn durability_word(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Memory => "memory",
+        Durability::EverySecond => "everysec",
+        Durability::Always | Durability::Replicated(_) => "always",
     }
 }
 
@@ -134,6 +149,7 @@ impl fmt::Debug for RedisConfig {
             .field("tls_key", &self.tls_key)
             .field("connect_timeout", &self.connect_timeout)
             .field("response_timeout", &self.response_timeout)
+            .field("durability", &self.durability)
             .finish()
     }
 }
@@ -182,6 +198,11 @@ impl RedisConfig {
                 default.response_timeout,
                 SHORTEST_WAIT..=LONGEST_WAIT,
             ),
+            durability: match section.choice("durability", &DURABILITIES, "memory") {
+                "always" => Durability::Always,
+                "everysec" => Durability::EverySecond,
+                _ => Durability::Memory,
+            },
         };
         if !config.cluster.is_empty() && section.is_set("url") {
             let help = "remove one of them; user and password of a cluster are redis.username \
@@ -283,6 +304,8 @@ impl SentinelConfig {
     }
 }
 
+const DURABILITIES: [&str; 3] = ["memory", "everysec", "always"];
+
 const NO_PASSWORD: &str = "of a user without a password, any will do";
 
 /// A setting that cannot be used.
@@ -360,7 +383,7 @@ mod tests {
     fn the_table_is_read() {
         let config = good(
             "[redis]\nurl = 'rediss://me@h:1/2'\nlease = '3s'\ntls_ca = 'ca.pem'\ntls_cert = 'c.pem'\n\
-             tls_key = 'k.pem'\nconnect_timeout = '1s'\nresponse_timeout = '500ms'\n"
+             tls_key = 'k.pem'\nconnect_timeout = '1s'\nresponse_timeout = '500ms'\ndurability = 'everysec'\n"
                 .replace("me@", "me:pw@")
                 .as_str(),
             &[("FARCALL_REDIS__USERNAME", "you"), ("FARCALL_REDIS__PASSWORD", "0012")],
@@ -379,6 +402,7 @@ mod tests {
                 tls_key: Some("k.pem".into()),
                 connect_timeout: SECOND,
                 response_timeout: SECOND / 2,
+                durability: Durability::EverySecond,
             }
         );
     }
@@ -413,6 +437,7 @@ mod tests {
             ("url = 'redis://:s3cret@h/x'", "redis.url", "the database is a number"),
             ("url = 'redis://:s3cret@h/1?x=1'", "redis.url", "no parameters"),
             ("lease = '299ms'", "redis.lease", "from 300ms to 1h"),
+            ("durability = 'disk'", "redis.durability", "one of memory, everysec, always"),
             ("username = 'me'", "redis.password", "must be set"),
             ("cluster = ['redis://a', 'rediss://b']", "redis.cluster", "all are"),
             ("cluster = ['redis://a']\nurl = 'redis://b'", "redis.url", "redis.username"),

@@ -17,9 +17,27 @@
 //! | `counts` | sorted set | the calls under way, `q` and `n`; by member `unread:…`, the bytes that it has not read of its inbox, and `load:…`, the calls that it has taken and not settled. A set, since its members can be counted up only where they are |
 //! | `sent:<member>` | string | the number of a member's last exchange and, if it was done by a script, the reply |
 //!
+//! The ledger of a service lies in `farcall:{<namespace>/<service>}:ledger:…`. A *holder* is one start of one server, named by
+//! its epoch. A task's number is padded in sorted sets, so that those with equal scores go by it. Times are in µs.
+//!
+//! | key | kind | holds |
+//! |---|---|---|
+//! | `meta` | hash | the form of all this, the ledger's name, the broker's run id, the next number, the last epoch, the bytes of all tasks, `lives` if nothing is unfinished and all has a time to live |
+//! | `tasks`, `params` | hash | by number: the record, in MessagePack, and the parameters |
+//! | `keys` | hash | by method and idempotency key: the number of its task |
+//! | `all` | sorted set | tasks by number |
+//! | `ready`, `suspects` | sorted set | those that wait, by when they are due: without and with a crash on record |
+//! | `running` | sorted set | those that run, by their holder's epoch |
+//! | `lane` | hash | by holder: the task with a crash on record that it runs |
+//! | `expiring`, `over`, `dead` | sorted set | those whose time ends, by when; those that have ended, by when, the dead apart |
+//! | `holders`, `ids` | hash | by epoch a holder's server and node; by server its epoch |
+//! | `leases` | sorted set | holders by the time when their lease is over |
+//! | `said:<epoch>` | string | the number of a holder's last batch, and the reply |
+//!
 //! Channels are not divided by database, so they begin with its number:
 //! `farcall:{<namespace>/<service>}:<database>:changes` tells who came, changed, or went, and a member's process holds a
-//! subscription of `…:alive:<member>` for as long as it lives. Both are sharded channels.
+//! subscription of `…:alive:<member>` for as long as it lives. So it is with `…:ledger`, by the epoch of who changed something, and
+//! `…:ledger:<node>:<server>` of holders. All are sharded channels.
 //!
 //! `farcall:<namespace>:services` is a sorted set of the services that have servers, by the time when the entry is over.
 

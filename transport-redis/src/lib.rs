@@ -20,7 +20,9 @@
 //!   whichever node notices first.
 //! - A broker that is started anew, fails over, or loses its memory begins with nothing: calls that were under way end as
 //!   *outcome unknown*, or are repeated if they are idempotent; later ones go on, without a restart of anything.
-//! - Every key has a time to live, or is trimmed as it is used.
+//! - Every key has a time to live, or is trimmed as it is used; but tasks that have not ended, which are bounded.
+//!
+//! Recoverable calls are recorded in the same broker, or in one beside another transport: see [`RedisLedger`].
 //!
 //! It does not promise more than the broker keeps: what a failover loses was lost.
 //!
@@ -32,6 +34,7 @@
 //! - Tasks move things: `keeper` has the connection and the membership, `exchange` sends, `incoming` reads the inbox,
 //!   `requests` takes calls, `presence` follows who comes and goes, `audit` looks after old calls, `directory`
 //!   after all services, `crowding` after peers that read too slowly. `lease` is a thread, which no handler can block.
+//! - `ledger` keeps tasks in the broker, by scripts of its own, whatever carries the calls.
 //! - `keys` names every key; `scripts` are the steps in Lua that are done whole or not at all; `message` and `reply` say
 //!   how things lie in Redis.
 //! - `config` and `connect` find the right server; `fault` says what an error means.
@@ -53,6 +56,7 @@ mod incoming;
 mod keeper;
 mod keys;
 mod lease;
+mod ledger;
 mod link;
 mod members;
 mod message;
@@ -64,4 +68,5 @@ mod scripts;
 mod transport;
 
 pub use config::{RedisConfig, SentinelConfig};
+pub use ledger::RedisLedger;
 pub use transport::{REDIS, Redis, RedisKind};

@@ -42,6 +42,12 @@ pub(crate) struct Scripts {
     pub(crate) forget: Script,
     pub(crate) join: Script,
     pub(crate) leave: Script,
+    pub(crate) ledger: Script,
+    pub(crate) ledger_leave: Script,
+    pub(crate) ledger_open: Script,
+    pub(crate) ledger_renew: Script,
+    /// What a holder has to say, if the server has memory for it.
+    pub(crate) ledger_with_memory: Script,
     pub(crate) renew: Script,
     pub(crate) state: Script,
     pub(crate) who: Script,
@@ -69,6 +75,11 @@ impl Scripts {
             forget: script(include_str!("scripts/forget.lua")),
             join: script(include_str!("scripts/join.lua")),
             leave: script(include_str!("scripts/leave.lua")),
+            ledger: ledger(Memory::Anyhow, include_str!("scripts/ledger/batch.lua")),
+            ledger_leave: ledger(Memory::Anyhow, include_str!("scripts/ledger/leave.lua")),
+            ledger_open: ledger(Memory::Anyhow, include_str!("scripts/ledger/open.lua")),
+            ledger_renew: ledger(Memory::Anyhow, include_str!("scripts/ledger/renew.lua")),
+            ledger_with_memory: ledger(Memory::Needed, include_str!("scripts/ledger/batch.lua")),
             renew: script(include_str!("scripts/renew.lua")),
             state: script(include_str!("scripts/state.lua")),
             who: script(include_str!("scripts/who.lua")),
@@ -163,6 +174,11 @@ impl Arguments {
     fn len(&self) -> usize {
         self.values.iter().map(bytes::Bytes::len).sum()
     }
+}
+
+/// Those of a ledger have a beginning of their own.
+fn ledger(memory: Memory, text: &str) -> Script {
+    Script::alone(memory, &[include_str!("scripts/ledger/common.lua"), text].concat())
 }
 
 /// The script of every call has what all others begin with only where it needs that.

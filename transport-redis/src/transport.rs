@@ -1,6 +1,9 @@
 //! The transport and its kind, as core knows them.
 
+use std::sync::Arc;
+
 use farcall_core::config::Section;
+use farcall_core::ledger::LedgerKind;
 use farcall_core::transport::{Attachment, Link, LinkError, Transport, TransportKind};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
@@ -11,6 +14,7 @@ use crate::connect::{Connector, Kind, Purpose};
 use crate::hub::{Hub, Parts};
 use crate::keys;
 use crate::lease::Leases;
+use crate::ledger::RedisLedger;
 
 /// The kind that `transport = "redis"` chooses.
 pub static REDIS: RedisKind = RedisKind;
@@ -26,6 +30,10 @@ impl TransportKind for RedisKind {
 
     fn configure(&self, section: &mut Section<'_>) -> Option<Box<dyn Transport>> {
         Some(Box::new(Redis::new(RedisConfig::read(section))))
+    }
+
+    fn ledger(&self, section: &mut Section<'_>) -> Option<Arc<dyn LedgerKind>> {
+        Some(Arc::new(RedisLedger::new(RedisConfig::read(section))))
     }
 }
 
@@ -86,5 +94,10 @@ impl Transport for Redis {
     /// by itself. One that cannot be reached is no error: it is waited for.
     fn open(self: Box<Self>, at: Attachment) -> LocalBoxFuture<'static, Result<Link, LinkError>> {
         async move { self.open_now(at).await }.boxed_local()
+    }
+
+    /// In the same broker.
+    fn ledger(&self) -> Option<Arc<dyn LedgerKind>> {
+        Some(Arc::new(RedisLedger::new(self.config.clone())))
     }
 }

@@ -13,6 +13,10 @@ use crate::steps::{cargo, root, step};
 const SUITES: &[(&str, &[&str])] = &[
     ("memory", &["--package", "farcall-testkit", "--test", "memory"]),
     ("unix", &["--package", "farcall-integration-tests", "--test", "contract_unix"]),
+    (
+        "unix, tasks in redis",
+        &["--package", "farcall-integration-tests", "--test", "contract_unix_redis"],
+    ),
     ("redis", &["--package", "farcall-integration-tests", "--test", "contract_redis"]),
 ];
 

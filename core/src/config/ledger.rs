@@ -33,15 +33,24 @@ pub struct LedgerConfig {
 /// Which store keeps the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreChoice {
-    /// The transport's own, if it has one: with `memory`, one that the whole process shares. With
-    /// `unix`, files.
+    /// The transport's own, if it has one: with `memory`, one that the whole process shares, with `redis`
+    /// the broker. With `unix`, files.
     Auto,
     /// Files of this machine, below `path`.
     File,
     /// The memory of the node: recoverable calls survive no death but that of their handlers.
     Memory,
+    /// The broker of the table `[redis]`, whatever carries the calls: one ledger for all servers of a service.
+    Redis,
     /// None: recoverable methods are refused.
     Off,
+}
+
+impl StoreChoice {
+    /// Whether it is a place of this transport, chosen by name.
+    pub(super) fn is_kept_by(self, transport: &str) -> bool {
+        self == StoreChoice::Redis && transport == "redis"
+    }
 }
 
 const LONGEST: Duration = Duration::from_secs(400 * 24 * 3600);
@@ -71,9 +80,14 @@ impl LedgerConfig {
             u32::try_from(read).unwrap_or(default)
         };
         LedgerConfig {
-            store: match section.choice("store", &["auto", "file", "memory", "off"], "auto") {
+            store: match section.choice(
+                "store",
+                &["auto", "file", "memory", "redis", "off"],
+                "auto",
+            ) {
                 "file" => StoreChoice::File,
                 "memory" => StoreChoice::Memory,
+                "redis" => StoreChoice::Redis,
                 "off" => StoreChoice::Off,
                 _ => StoreChoice::Auto,
             },

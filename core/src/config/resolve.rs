@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::transport::{Transport, TransportKind};
+use crate::transport::{Transport, TransportKind, WithLedger};
 
 use super::error::{ConfigError, Mistake};
 use super::layers::Layers;
@@ -51,11 +51,16 @@ impl Config {
         let mut reading = layers.read();
         let config = Config::read(&mut reading, kinds);
         let mut chosen = None;
+        let mut ledger = None;
         for kind in kinds {
             let in_use = kind.name() == config.transport;
-            let transport = kind.configure(&mut reading.section_in_use(kind.name(), in_use));
+            let records = !in_use && config.ledger.store.is_kept_by(kind.name());
+            let section = &mut reading.section_in_use(kind.name(), in_use || records);
+            let transport = kind.configure(section);
             if in_use {
                 chosen = transport;
+            } else if records {
+                ledger = kind.ledger(section);
             }
         }
         for name in OURS {
@@ -67,6 +72,10 @@ impl Config {
         let Some(transport) = chosen else {
             let problem = "cannot be used with the settings of its table, and did not say why";
             return Err(Mistake::new(Origin::Default, problem).key(&config.transport).into());
+        };
+        let transport = match ledger {
+            Some(ledger) => Box::new(WithLedger::new(transport, ledger)),
+            None => transport,
         };
         Ok(Resolved { config, transport, settings })
     }
@@ -294,7 +303,7 @@ mod tests {
         let resolved = resolve("[ledger]\nstore = 'memory'", &[("FARCALL_LEDGER__CRASHES", "7")]);
         let ledger = resolved.unwrap().config.ledger;
         assert_eq!((ledger.store, ledger.crashes), (StoreChoice::Memory, 7));
-        let mistakes = mistakes(resolve("[ledger]\nstore = 'redis'", &[]));
+        let mistakes = mistakes(resolve("[ledger]\nstore = 'tape'", &[]));
         assert!(mistakes[0].contains("accepted  one of auto,"), "{mistakes:?}");
     }
 

@@ -442,6 +442,7 @@ impl Book {
                 .flatten()
                 .min(),
             expired: expired.into_iter().map(|number| self.id(number)).collect(),
+            taken: Vec::new(),
         };
         (Reply::Swept(swept), changes)
     }

@@ -190,4 +190,7 @@ pub struct Swept {
     pub due: bool,
     /// When something will be due or expire next.
     pub next: Option<Duration>,
+    /// These ran here, and are not this holder's any more: it was taken for dead. Told once, before any of them may be
+    /// claimed here again.
+    pub taken: Vec<TaskId>,
 }

@@ -177,7 +177,7 @@ fn ledgers(
         (StoreChoice::Auto, Some(own)) => return Ok(Ok(own)),
         (StoreChoice::Auto, None) if shared_queue => {
             return Ok(Err(format!(
-                "this server records no tasks: they cannot be recorded yet with transport {transport}"
+                "this server records no tasks: transport {transport} has no place for them"
             )));
         }
         (StoreChoice::Auto | StoreChoice::File, _) => {
@@ -192,6 +192,12 @@ fn ledgers(
             }
         }
         (StoreChoice::Memory, _) => Arc::new(MemoryLedger::new()),
+        (StoreChoice::Redis, Some(own)) if own.name() == "redis" => return Ok(Ok(own)),
+        (StoreChoice::Redis, _) => {
+            let message = "ledger.store = \"redis\" cannot be used: this program was built without redis, or \
+                           opens its node with a transport of its own, which `WithLedger` can give a ledger";
+            return Err(Error::Link(LinkError::new(message)));
+        }
     };
     if shared_queue {
         // Any server takes a call from the queue, and all must see one ledger.

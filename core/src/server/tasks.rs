@@ -10,7 +10,7 @@ use crate::config::Name;
 use crate::ledger::{Ask, Asks, Attempt, Command, TaskId, TaskScope, TaskToken};
 use crate::stream::CallKey;
 use crate::table::Table;
-use crate::transport::PeerId;
+use crate::transport::{PeerId, Receipt};
 use crate::wire::{CallId, Durability};
 
 /// Attempts are calls of this peer, which is none: they end with no session.
@@ -39,6 +39,8 @@ pub(super) struct Caller {
     pub(super) one_way: bool,
     /// It wants to know that the task is recorded, and no more.
     pub(super) detached: bool,
+    /// Of the queue that the call came from: it keeps the call until the task is recorded.
+    pub(super) receipt: Option<Receipt>,
 }
 
 /// What is asked about a task.

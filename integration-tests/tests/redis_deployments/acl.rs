@@ -88,6 +88,12 @@ async fn faults_are_dealt_with(fleet: &Fleet) {
     let calls = (0..500_i64).map(|it| contract.call::<i64>("add", (it, 1)));
     let sums = futures::stream::iter(calls).buffer_unordered(1);
     assert!(sums.all(|sum| async move { sum.is_ok() }).await);
+    // Calls that are recorded.
+    let server = fleet.server().await;
+    let recorded = Functions::new("recorded").add("add", |a: i64, b: i64| a + b).recoverable();
+    server.serve(recorded).await.unwrap();
+    assert_eq!(node.client("recorded").task::<i64>("add", (1, 2)).await.unwrap(), 3);
+    server.close().await;
     node.close().await;
 }
 

@@ -64,7 +64,6 @@ impl ServerActor {
             failure.retry_after = Some(Duration::from_millis(100));
             return self.turn_away(peer, &call, receipt, failure);
         }
-        self.let_go(receipt);
         let (one_way, lane) = (call.is_one_way(), Lane::new(call.is_nested()));
         let options = call.options.map(|options| *options).unwrap_or_default();
         let TaskOptions { key: task_key, expires_in, detached } = options.task.unwrap_or_default();
@@ -80,11 +79,11 @@ impl ServerActor {
             Ok(key) => key,
             Err(error) => {
                 let failure = Failure::new(Reason::WrongArguments, format!("arguments: {error}"));
-                let to = ReplyTo { one_way, ..ReplyTo::default() };
+                let to = ReplyTo { one_way, receipt, ..ReplyTo::default() };
                 return self.refuse(key, to, failure);
             }
         };
-        let Some(session) = self.calls.sessions.get(peer) else { return };
+        let Some(session) = self.calls.sessions.get(peer) else { return self.let_go(receipt) };
         let PeerInfo { identity, node, credentials, .. } = &*session.caller;
         let caller = RecordedCaller {
             identity: identity.to_string(),
@@ -103,14 +102,14 @@ impl ServerActor {
             begin: place.is_some(),
         };
         self.tasks.recording(key);
-        let back = Asked::Accept(Caller { key, one_way, detached }, place);
+        let back = Asked::Accept(Caller { key, one_way, detached, receipt }, place);
         if !self.tasks.ask(at, Command::Accept(Box::new(new)), back) {
             self.tasks.leave(key);
             if let Some(lane) = place {
                 self.free(at, lane);
             }
             let failure = broken("it takes no more");
-            self.refuse(key, ReplyTo { one_way, ..ReplyTo::default() }, failure);
+            self.refuse(key, ReplyTo { one_way, receipt, ..ReplyTo::default() }, failure);
         }
     }
 
@@ -146,7 +145,7 @@ impl ServerActor {
     }
 
     fn accepted(&mut self, at: usize, caller: Caller, place: Option<Lane>, reply: Reply) {
-        let Caller { key, one_way, detached } = caller;
+        let Caller { key, one_way, detached, receipt } = caller;
         let waits = self.tasks.recorded(key) && !one_way;
         let accepted = match reply {
             Reply::Accepted(accepted) => *accepted,
@@ -155,7 +154,7 @@ impl ServerActor {
                     self.free(at, lane);
                 }
                 let failure = self.not_accepted(at, &other);
-                let to = ReplyTo { one_way: !waits, ..ReplyTo::default() };
+                let to = ReplyTo { one_way: !waits, receipt, ..ReplyTo::default() };
                 return self.refuse(key, to, failure);
             }
         };
@@ -165,6 +164,7 @@ impl ServerActor {
             let token = self.tasks.token(at, task).to_string().into();
             let durability = self.tasks.durability(at);
             self.send(peer, Frame::Accepted { id, token, durability });
+            self.let_go(receipt);
             if elsewhere && !detached {
                 let message = "another server has the task of this key, and tells its outcome";
                 self.refuse(key, ReplyTo::default(), Failure::new(Reason::Pending, message));
@@ -174,6 +174,8 @@ impl ServerActor {
                     None => self.tasks.wait(at, task, Waiter { key, asked: false }),
                 }
             }
+        } else {
+            self.let_go(receipt);
         }
         match (attempt, place) {
             (Some(attempt), Some(lane)) => self.attempt(at, lane, attempt),
@@ -373,7 +375,7 @@ impl ServerActor {
     }
 
     fn swept(&mut self, at: usize, swept: Swept) {
-        for task in swept.expired {
+        for task in swept.expired.into_iter().chain(swept.taken) {
             if let Some(attempt) = self.tasks.attempt(at, task) {
                 self.stop_attempt(attempt);
             }
@@ -403,7 +405,7 @@ impl ServerActor {
         match back {
             Some(Asked::Accept(caller, place)) => {
                 let waits = self.tasks.recorded(caller.key) && !caller.one_way;
-                let to = ReplyTo { one_way: !waits, ..ReplyTo::default() };
+                let to = ReplyTo { one_way: !waits, receipt: caller.receipt, ..ReplyTo::default() };
                 // It may be recorded or not.
                 self.refuse(caller.key, to, in_doubt());
                 if let Some(lane) = place {
