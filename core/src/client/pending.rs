@@ -511,6 +511,7 @@ impl Pending {
         acceptance: Acceptance,
         now: Instant,
     ) {
+        self.taken_by(from, id);
         let is_its = |call: &Call| call.place == Place::With(from);
         let Some(call) = self.calls.get_mut(id).filter(|call| is_its(call)) else {
             return self.counters.stray_frames += 1;
